@@ -20,6 +20,7 @@ from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.instances.model import FetchRecords
 from kafka_facade.core.records.model import FetchedRecord
+from kafka_facade.core.records.sizes import stored_bytes
 from kafka_facade.web.scope import until_taken
 from kafka_facade_graphql.errors import extensions_of, message_of
 
@@ -44,6 +45,11 @@ class HandOvers:
         self._held: dict[_Instance, _Held] = {}
         self._failed: list[tuple[str, FacadeError]] = []
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a fetch is open."""
+        return bool(self._held)
+
     async def fetch(
         self, core: Core, identifier: str, request: FetchRecords, caller: Caller, key: str
     ) -> list[FetchedRecord]:
@@ -52,8 +58,9 @@ class HandOvers:
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def hand_over(records: list[FetchedRecord]) -> None:
-            found.set_result(records)
-            await taken
+            async with core.pipeline.overload.outgoing.hold(stored_bytes(records)):
+                found.set_result(records)
+                await taken
 
         async def run() -> list[FetchedRecord]:
             with core.admitted(identifier, caller) as call:

@@ -13,7 +13,7 @@ from json import JSONDecodeError
 from typing import Any, Final
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived, WebSocketDisconnected
@@ -25,6 +25,7 @@ from kafka_facade.core.limits import FRAME_WEIGHT
 from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.records.long_values import encode_in_pieces
 from kafka_facade.core.time_slices import time_slice
+from kafka_facade.web.scope import ENCODED_TEXT
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import extensions_of
 from kafka_facade_graphql.handing_over import current, handing_over
@@ -108,6 +109,23 @@ async def _send_event(send: Send, data: bytes) -> None:
     await _send_body(send, b"\n\n")
 
 
+def in_parts(send: Send) -> Send:
+    """Wrap ``send`` to send long bodies in parts, with flow control between them."""
+
+    async def send_parts(message: Message) -> None:
+        body = message.get("body", b"")
+        if len(body) > _PART:
+            left = memoryview(body)
+            while len(left) > _PART:
+                await time_slice()
+                await send({**message, "body": bytes(left[:_PART]), "more_body": True})
+                left = left[_PART:]
+            message = {**message, "body": bytes(left)}
+        await send(message)
+
+    return send_parts
+
+
 async def _send_body(send: Send, body: bytes, *, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
@@ -125,6 +143,10 @@ async def _disconnected(receive: Receive) -> None:
 
 class WebSocketAdapter(ASGIWebSocketAdapter):
     """Adapts a connection for Strawberry."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._turn = asyncio.Lock()
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
         """Yield decoded messages, in time slices."""
@@ -154,12 +176,17 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send a message. Raises WebSocketDisconnected once the connection has ended, from whichever side."""
-        text = await encode_in_pieces(message)
-        try:
-            await self.ws.send_text(text.decode())
-        except (RuntimeError, WebSocketDisconnect) as error:
-            # A RuntimeError is Starlette's once it has sent a close.
-            raise WebSocketDisconnected from error
+        # A connection has one encoded message at a time.
+        async with self._turn:
+            text = await encode_in_pieces(message)
+            try:
+                if ENCODED_TEXT in self.ws.scope:
+                    await self.ws.send({"type": "websocket.send", ENCODED_TEXT: text})
+                else:
+                    await self.ws.send_text(text.decode())
+            except (RuntimeError, WebSocketDisconnect) as error:
+                # A RuntimeError is Starlette's once it has sent a close.
+                raise WebSocketDisconnected from error
 
     async def close(self, code: int, reason: str) -> None:
         """Close the connection, unless it has ended; a reason that is too long is truncated."""

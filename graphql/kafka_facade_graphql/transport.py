@@ -6,6 +6,7 @@ import asyncio
 import json
 from codecs import BOM_UTF8
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -30,16 +31,18 @@ from kafka_facade.core.errors import (
     NotAcceptable,
     NotFound,
     PayloadTooLarge,
+    TooManyRequests,
     UnsupportedMediaType,
 )
 from kafka_facade.core.instances.interruption import unless
+from kafka_facade.core.outgoing import use_peer
 from kafka_facade.core.records.long_values import encode_in_pieces, whole
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.web.body import Read, from_asgi, to_asgi
 from kafka_facade.web.charsets import from_latin_1
 from kafka_facade.web.content_coding import decoded
 from kafka_facade.web.media_types import LATIN_1, UNICODE, parse_media_type
-from kafka_facade.web.scope import until_lost
+from kafka_facade.web.scope import abort, until_lost
 from kafka_facade_graphql import ide
 from kafka_facade_graphql.context import Context, Memory, use_decoding
 from kafka_facade_graphql.errors import Code, extensions_of, refusal, translate
@@ -48,7 +51,7 @@ from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, jso
 from kafka_facade_graphql.numbers import decode_exactly, decodes_slowly, why_not
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.schema import Graph, Schema, create_schema
-from kafka_facade_graphql.streaming import EventStream, WebSocketAdapter, WebSocketHandler
+from kafka_facade_graphql.streaming import EventStream, WebSocketAdapter, WebSocketHandler, in_parts
 
 _SUBSCRIPTIONS_PER_CONNECTION = 100
 # How long (s) a large body waits for a thread.
@@ -118,7 +121,17 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             if response is not None:
                 # ConnectionError: the caller has disconnected or was aborted.
                 with suppress(ConnectionError):
-                    await response(scope, receive, held.before_the_end(scope, send))
+                    # Fetched records hold memory already.
+                    size = 0 if isinstance(response, EventStream) or held.is_open else len(response.body)
+                    await self._send(response, size, scope, receive, held.before_the_end(scope, in_parts(send)))
+
+    async def _send(self, response: Response, size: int, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a response once there is memory for its ``size``."""
+        try:
+            async with self._core.pipeline.overload.outgoing.hold(size, copies=1):
+                await response(scope, receive, send)
+        except TooManyRequests as error:
+            await _error_response(error, Request(scope, receive))(scope, receive, send)
 
     async def _response(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the response to a request; None if the caller has disconnected."""
@@ -157,6 +170,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         use_decoding(self._core.decoding)
         overload, connection = self._core.pipeline.overload, object()
         budgets = (overload.requests, overload.responses, overload.events)
+        use_peer(connection, partial(abort, request.scope))
         memory = Memory(*(budget.reservation(connection) for budget in budgets))
         return Context(self._core, self._options.max_objects, memory)
 

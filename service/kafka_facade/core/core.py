@@ -121,7 +121,7 @@ class Core:
         made: dict[type[Any], object] = {
             Topics: topics,
             Produce: Produce(batch_max_entries, self._schemas),
-            Reading: Reading(topics, pipeline.closing),
+            Reading: Reading(topics, pipeline.closing, pipeline.overload.outgoing),
             Consumers: self._instances,
             ConsumerGroups: self._groups,
             Exclusions: Exclusions(self._state),

@@ -85,11 +85,11 @@ class MemoryBudget:
         """Return an empty reservation for a request. Requests on one connection have the same ``caller``."""
         return Reservation(self, caller)
 
-    async def take(self, size: int, reservation: Reservation, *, patient: bool = False) -> None:
+    async def take(self, size: int, reservation: Reservation, *, patient: bool = False, lasting: bool = False) -> None:
         """Take bytes, at most ``total``, once they are free.
 
-        Raises TooManyRequests after 30 s, if too many requests wait, in a shortage of memory, and at shutdown. A
-        ``patient`` request is never rejected, because that would lose what it has read.
+        Raises TooManyRequests after 30 s (unless it is ``lasting``), if too many requests wait, in a shortage of
+        memory, and at shutdown. A ``patient`` request is never rejected, because that would lose what it has read.
         """
         self.count_again(reservation)
         waiter = _Waiter(size, reservation, patient=patient, small=size <= self.total // _SMALL_PART)
@@ -101,7 +101,7 @@ class MemoryBudget:
         if self._closed:
             self.reject_waiting()
         try:
-            async with asyncio.timeout(None if patient else _WAIT_SECONDS):
+            async with asyncio.timeout(None if patient or lasting else _WAIT_SECONDS):
                 await waiter.admitted
         except BaseException as error:
             if waiter.admitted.done() and not waiter.admitted.cancelled() and waiter.admitted.exception() is None:
@@ -125,6 +125,20 @@ class MemoryBudget:
     def is_waited_for(self) -> bool:
         """Whether requests wait for bytes."""
         return bool(self._growing or self._waiting)
+
+    def take_huge_at_once(self, size: int, reservation: Reservation) -> bool:
+        """Take more than half of the budget, beside others, for an empty reservation, unless it would have to wait."""
+        half = self.total // 2
+        if self.is_waited_for or self._closed or self._huge or size <= half or reservation.caller in self._callers:
+            return False
+        self._huge.add(reservation)
+        self._hold(size, reservation)
+        return True
+
+    def is_within_share(self, size: int, reservation: Reservation) -> bool:
+        """Return whether the caller may take bytes once there are, without giving others back before."""
+        held = self._callers.get(reservation.caller, 0)
+        return not held or held + size <= self.total // 2
 
     def give_back(self, size: int, reservation: Reservation) -> None:
         """Return bytes, and admit requests that fit now. A negative size takes bytes without waiting."""
@@ -245,8 +259,7 @@ class MemoryBudget:
                 # It was cancelled.
                 self._remove(waiter)
                 continue
-            held = self._callers.get(waiter.reservation.caller, 0)
-            if held and held + waiter.size > self.total // 2:
+            if not self.is_within_share(waiter.size, waiter.reservation):
                 self._waiting.move_to_end(turn)
                 passed_over += 1
             elif self._is_huge(waiter):
@@ -305,14 +318,14 @@ class Reservation:
         """Return an empty reservation for another request of the same caller."""
         return Reservation(self._budget, self.caller)
 
-    async def resize(self, size: int) -> None:
+    async def resize(self, size: int, *, lasting: bool = False) -> None:
         """Hold so many bytes, none if they are few. An empty reservation waits for them, see MemoryBudget.take."""
         size = min(size, self._budget.total) if size > SMALL else 0
         if self._size:
             held, self._size = self._size, size
             self._budget.give_back(held - size, self)
         elif size:
-            await self._budget.take(size, self)
+            await self._budget.take(size, self, lasting=lasting)
             self._size = size
 
     def hold_at_once(self, size: int) -> bool:
@@ -337,6 +350,14 @@ class Reservation:
     def count_apart(self) -> bool:
         """Take what is held out of the budget until it shrinks. Return False if too much counts apart already."""
         return self._budget.count_apart(self)
+
+    def resize_at_once(self, size: int) -> bool:
+        """Hold so many bytes, at most the budget, unless an empty reservation would have to wait for them."""
+        size = min(size, self._budget.total)
+        if self._budget.take_huge_at_once(size, self):
+            self._size = size
+            return True
+        return self.hold_at_once(size)
 
     @asynccontextmanager
     async def more(self, size: int, *, patient: bool = False) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""Protection against a shortage of memory: reject new calls, and cut off requests that are still arriving."""
+"""Protection against a shortage of memory: reject new calls, and cut off requests that arrive and large responses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from kafka_facade.core.arrivals import Arrivals
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import TooManyRequests
 from kafka_facade.core.memory_budget import MemoryBudget
+from kafka_facade.core.outgoing import LEAST_BYTES, Outgoing
 from kafka_facade.core.stream_memory import StreamMemory
 
 REQUESTS_BYTES: Final = 128 * 1024 * 1024
@@ -28,6 +29,8 @@ _URGENT: Final = 1.1
 _URGENT_SECONDS: Final = 0.1
 # What is cut off has freed its memory after so many measurements; only then streams that may pause are cut off too.
 _RELIEF_MEASUREMENTS: Final = 2
+# The part of the limit that large messages on their way out may take by default.
+_OUTGOING_PART: Final = 4
 # The shortage ends at this share of the limit.
 _ENOUGH: Final = 0.95
 
@@ -36,16 +39,18 @@ class Overload:
     """A stage that rejects calls while the process uses more than ``limit`` bytes of memory; 0 is no limit.
 
     ``budget`` (bytes) is the memory for large requests, and as much is for large responses that are being built,
-    for large events of subscriptions, and for produce streams.
+    for large events of subscriptions, and for produce streams. ``outgoing`` (bytes) is for large messages that are
+    being sent; by default it is a share of the limit.
     """
 
-    def __init__(self, limit: int = 0, budget: int = REQUESTS_BYTES) -> None:
+    def __init__(self, limit: int = 0, budget: int = REQUESTS_BYTES, outgoing: int = 0) -> None:
         self.limit = limit
         self.requests = MemoryBudget(budget)
         self.responses = MemoryBudget(budget)
         # A budget of their own, because events may take long: they wait for schemas.
         self.events = MemoryBudget(budget)
         self.streams = StreamMemory(budget, self.requests)
+        self.outgoing = Outgoing(outgoing or max(LEAST_BYTES, limit // _OUTGOING_PART))
         self.exceeded = False
         self.arrivals = Arrivals()
         # When the shortage began, or requests were last cut off that certainly hold something.
@@ -64,9 +69,10 @@ class Overload:
         """Reject requests that wait for memory, because the server drains."""
         self.requests.close()
         self.responses.close()
+        self.outgoing.close()
 
     def measured(self, used: int) -> int:
-        """Take the memory in use (bytes), and cut requests off if it is too much. Return how many."""
+        """Take the memory in use (bytes), and cut off requests, and responses, if it is too much. Return how many."""
         if not self.limit:
             return 0
         now, was = time.monotonic(), self.exceeded
@@ -81,5 +87,9 @@ class Overload:
         if count or not was:
             self._since, self._measurements = now, 0
         elif now - self._since > patience and self._measurements >= _RELIEF_MEASUREMENTS:
-            count = self.arrivals.cut_off(patience, may_pause=True)
+            count = self.outgoing.cut_off_largest(used - int(self.limit * _ENOUGH), patience)
+            if count:
+                self._since, self._measurements = now, 0
+            else:
+                count = self.arrivals.cut_off(patience, may_pause=True)
         return count + self.streams.cut_off_unread(patience)

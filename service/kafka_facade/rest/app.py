@@ -14,10 +14,12 @@ from kafka_facade.core.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotAcceptable,
+    TooManyRequests,
     Unavailable,
     UnsupportedMediaType,
 )
 from kafka_facade.core.memory_budget import use_reservation
+from kafka_facade.core.outgoing import use_peer
 from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v2_consumers,
     v2_metadata,
@@ -102,6 +104,7 @@ class RestApp:
                     with self._core.admitted(operation.identifier, CALLER) as call:
                         exchange = self._exchange(call, match, connection, contract, media_type)
                         use_reservation(exchange.reservation)
+                        use_peer(connection, connection.abort)
                         try:
                             response = await self._handlers[operation.identifier](exchange)
                         finally:
@@ -119,7 +122,13 @@ class RestApp:
         except Exception as failure:
             response = self._error_response(as_facade_error(failure), version, connection, media_type)
         if response is not None:
-            await send_response(response, connection, media_type, compression=self._options.compression)
+            try:
+                async with self._core.pipeline.overload.outgoing.hold(len(response.body), copies=1):
+                    await send_response(response, connection, media_type, compression=self._options.compression)
+            except TooManyRequests as error:
+                # It has waited for memory.
+                response = self._error_response(error, version, connection, media_type)
+                await send_response(response, connection, media_type, compression=self._options.compression)
 
     def _exchange(
         self,

@@ -9,7 +9,15 @@ from urllib.parse import quote
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.rest.connection import Headers
 from kafka_facade.web.body import Message, Receive, from_asgi
-from kafka_facade.web.scope import CROSS_ORIGIN, cut_off, has_left, peer_certificate, stream_body, until_taken
+from kafka_facade.web.scope import (
+    CROSS_ORIGIN,
+    abort,
+    cut_off,
+    has_left,
+    peer_certificate,
+    stream_body,
+    until_taken,
+)
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -80,6 +88,10 @@ class AsgiConnection:
     def cut_off(self, *, at_once: bool = False) -> None:
         """Reject the rest of a streamed body, because memory is short, and end the connection."""
         cut_off(self._scope, at_once=at_once)
+
+    def abort(self) -> None:
+        """Abort the connection, because the caller takes the response too slowly."""
+        abort(self._scope)
 
     async def start(self, status: int, headers: Headers) -> None:
         """Begin the response."""

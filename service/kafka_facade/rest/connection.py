@@ -70,6 +70,9 @@ class Connection(Protocol):
     def read(self) -> Read:
         """Returns the next part of the body and whether more follow; raises ClientDisconnected."""
 
+    def abort(self) -> None:
+        """Abort the connection, because the caller takes the response too slowly."""
+
     async def start(self, status: int, headers: Headers) -> None:
         """Begin the response."""
 

@@ -28,6 +28,7 @@ from kafka_facade.core.instances.model import (
 )
 from kafka_facade.core.records.long_values import marked
 from kafka_facade.core.records.model import FetchedRecord, Format
+from kafka_facade.core.records.sizes import stored_bytes
 from kafka_facade.core.topics.positions import PartitionPosition, PartitionTime, TopicPartition
 from kafka_facade.rest import sending
 from kafka_facade.rest.bodies import BodyDecoder, setting_text
@@ -177,7 +178,8 @@ async def _consume(exchange: Exchange, format: Format) -> None:
 
     async def hand_over(found: list[FetchedRecord]) -> None:
         nonlocal taken
-        await sending.hand_over(exchange, Response(body=await encode_array(found, _record)))
+        async with exchange.core.pipeline.overload.outgoing.hold(stored_bytes(found)):
+            await sending.hand_over(exchange, Response(body=await encode_array(found, _record)))
         taken = True
 
     call = exchange.renewed_call()

@@ -13,6 +13,7 @@ from kafka_facade.core.records.model import ConsumeRecords, FetchedRecord, Forma
 from kafka_facade.core.records.sizes import fetched_size, record_size, require_taken
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rpc.convert import to_milliseconds
+from kafka_facade.rpc.cut_off import taking
 from kafka_facade.rpc.dispatch import Context, caller_of, write_message
 from kafka_facade.rpc.errors import reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
@@ -30,7 +31,7 @@ def consume(
     """The handler of RecordService.Consume."""
 
     async def serve(message: record_pb2.ConsumeRequest, context: Context) -> None:
-        async with reporting(context, message):
+        async with reporting(context, message), taking(context):
             # gRPC enforces the caller's deadline for the whole stream; the call's deadline bounds only the start.
             with core.admitted(operation.identifier, caller_of(context)) as call:
                 require_message(message)

@@ -14,6 +14,7 @@ from kafka_facade.core.instances.model import (
     fetch_operation,
 )
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats
+from kafka_facade.core.records.sizes import stored_bytes
 from kafka_facade.rpc.convert import reader, to_timestamp
 from kafka_facade.rpc.dispatch import Context, caller_of
 from kafka_facade.rpc.frames import Encoded, Frame
@@ -56,7 +57,8 @@ async def fetch(
         request.formats = ReadFormats(request.formats.key or own, request.formats.value or own)
 
     async def hand_over(found: list[FetchedRecord]) -> None:
-        await write(await _write(found))
+        async with core.pipeline.overload.outgoing.hold(stored_bytes(found)):
+            await write(await _write(found))
 
     call.hand_over = hand_over
     await core.perform(call, request)

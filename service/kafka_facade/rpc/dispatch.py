@@ -21,6 +21,7 @@ from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.registry import Implementation
 from kafka_facade.core.time_slices import in_slices
 from kafka_facade.rpc.convert import reader, writer
+from kafka_facade.rpc.cut_off import taking
 from kafka_facade.rpc.errors import reporting, writing
 from kafka_facade.rpc.frames import Encoded, size_of
 from kafka_facade.rpc.options import RpcOptions
@@ -197,7 +198,7 @@ class Written:
                 if size_of(answer) and left is not None and left < margin:
                     raise KafkaTimeout
 
-            async with reporting(context, message):
+            async with reporting(context, message), taking(context):
                 require_message(message)
                 identifier = await self.identify(core, message, context)
                 with core.admitted(identifier, caller_of(context)) as call:

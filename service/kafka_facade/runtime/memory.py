@@ -62,7 +62,7 @@ async def watch(overload: Overload, garbage: Garbage) -> None:
             logger.warning("memory.max.bytes is no longer exceeded")
         was = overload.exceeded
         if cut_off:
-            logger.warning("cut off %d requests that were still arriving", cut_off)
+            logger.warning("cut off %d requests that were still arriving, or large responses", cut_off)
         if was:
             # Libraries leave reference cycles, and the C library keeps what was freed.
             if time.monotonic() > collect_at:

@@ -28,9 +28,10 @@ class ProcessOptions:
     """Memory that all ``workers`` together may use, on Linux. 0 means 80 % of what the machine or the container has.
 
     A worker that uses more than its share rejects new calls (429, ``RESOURCE_EXHAUSTED``) and cuts off requests that
-    have been arriving for more than a second, until it uses less. Streams of gRPC requests, which may be pausing, are
-    cut off last, and streamed REST requests only within a record. Produce streams with answers that their callers have
-    not read for a second are cut off too.
+    have been arriving for more than a second, until it uses less. After them it cuts off the clients that hold the most
+    memory with large responses that they take slowly. Streams of gRPC requests, which may be pausing, are cut off last,
+    and streamed REST requests only within a record. Produce streams with answers that their callers have not read for a
+    second are cut off too.
     """
 
     requests_memory: int = setting("memory.requests.max.bytes", str(REQUESTS_BYTES), size(1))
@@ -42,6 +43,18 @@ class ProcessOptions:
     Kafka or their caller for more than a second count apart, up to twice as much; after that, produce requests for a
     partition whose broker hangs are rejected at once (503, ``UNAVAILABLE``). Besides it, a sixteenth is reserved
     for small requests (up to 1/64 each) that would have to wait.
+    """
+
+    outgoing_memory: int = setting("memory.responses.max.bytes", "0", size(0))
+    """Memory of each worker for records of more than 256 KiB, and for large fetches, while they are encoded and sent,
+    by an estimate: four times their bytes. 0 means a quarter of the worker's share of ``memory.max.bytes``, at least
+    128 MiB.
+
+    Further ones wait, streams for as long as it takes, and fetches for up to 30 s (429, ``RESOURCE_EXHAUSTED``). When
+    one has waited for 3 s, the client that has been taking a large response the longest is cut off, unless it reads 8
+    MiB of records per second. A gRPC call ends with ``RESOURCE_EXHAUSTED``, or its connection ends, as those of HTTP
+    and websockets do. Nothing is committed of what it has not received. A connection gets at most half of the memory. A
+    response that needs more than half of it is sent alone, beside smaller ones.
     """
 
     workers: int = shared.WORKERS.field()

@@ -54,7 +54,7 @@ class Worker:
         self.http: App | None = None
         process = settings.process
         limit = memory.limit_of_worker(process.memory_limit, process.workers)
-        self.overload = Overload(limit, process.requests_memory)
+        self.overload = Overload(limit, process.requests_memory, process.outgoing_memory)
         self._watches: list[asyncio.Task[None]] = []
         self._parts = parts
         self._peers_directory = peers_directory

@@ -87,6 +87,12 @@ class AnsweringProtocol(TimedProtocol):
     def _has_left(self) -> bool:
         return self._half_closed or self.transport.is_closing() or has_left(self.transport)
 
+    def _abort(self) -> None:
+        joined: Any = self.transport
+        if not joined.is_closing():
+            joined.abort()
+            self._lose()
+
     async def _until_lost(self) -> None:
         if self._current is not None:
             if not self.pipeline:

@@ -17,7 +17,7 @@ from kafka_facade.web.cycle import Cycle, Http10Cycle
 from kafka_facade.web.head import CHECKED_FIELDS, UNSUPPORTED_VERSION, check_head, split_target
 from kafka_facade.web.options import HttpOptions
 from kafka_facade.web.refusal import Refusal, refusal
-from kafka_facade.web.scope import CUT_OFF, LEFT, LOST, PEER_CERTIFICATE, STREAM_BODY, TAKEN
+from kafka_facade.web.scope import ABORT, CUT_OFF, LEFT, LOST, PEER_CERTIFICATE, STREAM_BODY, TAKEN
 from kafka_facade.web.timers import Place
 from kafka_facade.web.writes import UnreadAnswers, WatchedWrites
 
@@ -179,6 +179,7 @@ class HttpProtocol(AnsweringProtocol):
         scope[LOST] = self._until_lost  # type: ignore[typeddict-unknown-key]
         scope[LEFT] = self._has_left  # type: ignore[typeddict-unknown-key]
         scope[STREAM_BODY] = self._stream_body  # type: ignore[typeddict-unknown-key]
+        scope[ABORT] = self._abort  # type: ignore[typeddict-unknown-key]
         scope[CUT_OFF] = self._cut_off_stream  # type: ignore[typeddict-unknown-key]
         if self.scheme == "https":
             scope[PEER_CERTIFICATE] = self._peer_certificate  # type: ignore[typeddict-unknown-key]

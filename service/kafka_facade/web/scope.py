@@ -12,6 +12,12 @@ STREAM_BODY: Final = "kafka_facade.stream_body"
 CUT_OFF: Final = "kafka_facade.cut_off"
 """A function for :func:`cut_off`."""
 
+ABORT: Final = "kafka_facade.abort"
+"""A function for :func:`abort`."""
+
+ENCODED_TEXT: Final = "kafka_facade.encoded_text"
+"""True if the server takes websocket messages with their text in UTF-8, bytes or a bytearray, under this key."""
+
 CROSS_ORIGIN: Final = "kafka_facade.cross_origin"
 """True if the request comes from an origin that CORS does not allow: it must not change anything."""
 
@@ -43,6 +49,13 @@ def cut_off(scope: Mapping[str, Any], *, at_once: bool = False) -> None:
     end: Callable[[bool], None] | None = scope.get(CUT_OFF)
     if end is not None:
         end(at_once)
+
+
+def abort(scope: Mapping[str, Any]) -> None:
+    """Abort the connection, because the peer takes a large response too slowly."""
+    end: Callable[[], None] | None = scope.get(ABORT)
+    if end is not None:
+        end()
 
 
 async def until_taken(scope: Mapping[str, Any]) -> None:

@@ -16,12 +16,15 @@ from websockets.streams import StreamReader
 from kafka_facade.core.arrivals import Arrivals
 from kafka_facade.core.overload import MESSAGE
 from kafka_facade.core.time_slices import time_slice
+from kafka_facade.web.scope import ABORT, ENCODED_TEXT
 
 # Bytes to parse at once (a frame can be as short as six bytes), and parse time (s) per iteration of the loop.
 _PIECE: Final = 1024
 _TURN_SECONDS: Final = 0.002
-# Longer texts (characters) are sent as several fragments (RFC 6455, 5.4).
+# Longer texts (bytes) are sent as several fragments (RFC 6455, 5.4), each of whole characters.
 _FRAGMENT: Final = 256 * 1024
+# How bytes within a character of UTF-8 begin.
+_CONTINUES, _CONTINUATION = 0xC0, 0x80
 # Where the parser waits between frames.
 _BETWEEN_FRAMES: Final = StreamReader.at_eof.__name__
 
@@ -41,7 +44,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._unparsed: deque[memoryview] = deque()
         self._scheduled = False
         self._sending = asyncio.Lock()
-        self._long: set[asyncio.Task[bool]] = set()
 
     def data_received(self, data: bytes) -> None:
         """Buffer and parse received bytes; the handshake is passed in whole."""
@@ -157,29 +159,36 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if message["type"] != "websocket.send":
             await super().send(message)
             return
-        text = message.get("text")
+        encoded = message.get(ENCODED_TEXT)
+        text = message.get("text") if encoded is None else encoded
         if text is None or len(text) <= _FRAGMENT:
+            if encoded is not None:
+                message = {"type": "websocket.send", "text": encoded.decode()}
             async with self._sending:
                 await super().send(message)
             return
-        # Finish the message even if the sender is cancelled: no other can be sent before its end.
-        sending = asyncio.create_task(self._send_fragments(text), name="fragments of a message")
-        self._long.add(sending)
-        sending.add_done_callback(self._long.discard)
-        if not await asyncio.shield(sending):
-            raise ClientDisconnected
-
-    async def _send_fragments(self, text: str) -> bool:
-        """Send a long text in time slices and with flow control; return whether the connection still exists."""
         async with self._sending:
-            for start in range(0, len(text), _FRAGMENT):
-                await time_slice()
-                await self.writable.wait()
-                if self.disconnected or self.close_sent or self.conn.state is not State.OPEN:
-                    return False
-                piece, is_last = text[start : start + _FRAGMENT].encode(), start + _FRAGMENT >= len(text)
-                (self.conn.send_continuation if start else self.conn.send_text)(piece, is_last)
-                self.transport.write(b"".join(self.conn.data_to_send()))
+            # Finish the message even if the sender is cancelled: no other can be sent before its end.
+            data = text.encode() if isinstance(text, str) else text
+            sending = asyncio.create_task(self._send_fragments(data), name="fragments of a message")
+            del text, data, message, encoded
+            if not await _to_the_end(sending):
+                raise ClientDisconnected
+
+    async def _send_fragments(self, text: bytes | bytearray) -> bool:
+        """Send a long text in time slices and with flow control; return whether the connection still exists."""
+        view, start = memoryview(text), 0
+        while start < len(view):
+            await time_slice()
+            await self.writable.wait()
+            if self.disconnected or self.close_sent or self.conn.state is not State.OPEN:
+                return False
+            end = start + _FRAGMENT
+            while end < len(view) and view[end] & _CONTINUES == _CONTINUATION:
+                end -= 1
+            (self.conn.send_continuation if start else self.conn.send_text)(bytes(view[start:end]), end >= len(view))
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            start = end
         return True
 
     def resume_writing(self) -> None:
@@ -193,6 +202,23 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._unparsed.clear()
         self._stop_message_timer()
         super().connection_lost(exc)
+
+    def handle_connect(self, event: Any) -> None:
+        """Handle the handshake, and start the application."""
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            scope: Any = self.scope
+            scope[ABORT], scope[ENCODED_TEXT] = self.transport.abort, True
+
+    def handle_close(self, event: Any) -> None:
+        """Handle a close frame. What is being sent ends."""
+        super().handle_close(event)
+        self.writable.set()
+
+    def shutdown(self) -> None:
+        """Close the connection, because the server stops. What is being sent ends."""
+        super().shutdown()
+        self.writable.set()
 
     def handle_text(self, event: Any) -> None:
         """Handle a text message or its first fragment."""
@@ -213,3 +239,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.frames[0] += event.data
         if event.fin:
             self.send_receive_event_to_app()
+
+
+async def _to_the_end(sending: asyncio.Task[bool]) -> bool:
+    """Await what sends a message; a cancellation takes effect at its end."""
+    cancelled: asyncio.CancelledError | None = None
+    while not sending.done():
+        try:
+            await asyncio.wait({sending})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return sending.result()

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from msgspec import structs
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.errors import FacadeError, InvalidRequest, PartitionNotFound, TopicNotFound, Unavailable
+from kafka_facade.core.errors import (
+    FacadeError,
+    InvalidRequest,
+    PartitionNotFound,
+    TooManyRequests,
+    TopicNotFound,
+    Unavailable,
+)
+from kafka_facade.core.outgoing import LARGE, Message, Outgoing
 from kafka_facade.core.records.model import ConsumeRecords, Record
 from kafka_facade.core.records.port import ConsumerPort
 from kafka_facade.core.records.sizes import record_size
@@ -29,6 +37,11 @@ STARTS = ("earliest", "latest", "offset", "timestamp")
 _POLL_RECORDS = 50
 _IDLE_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
+# A stream that has memory for a large batch gives it back if none arrives within this time (s).
+_ARRIVAL_SECONDS = 5.0
+# How long (s) it is remembered that the batches of a topic are large, and of how many topics.
+_REMEMBERED_SECONDS = 60.0
+_MOST_REMEMBERED = 1000
 # librdkafka does not report a deleted topic, so check after this long (s) without a record.
 _LOOK_SECONDS = 10.0
 
@@ -36,17 +49,21 @@ _LOOK_SECONDS = 10.0
 class Reading:
     """Operations that read records as a stream."""
 
-    def __init__(self, topics: Topics, closing: asyncio.Event) -> None:
+    def __init__(self, topics: Topics, closing: asyncio.Event, outgoing: Outgoing) -> None:
         self._topics = topics
         self._closing = closing
+        self._outgoing = outgoing
+        # The size of the last large batch of each topic, and when it was read.
+        self._large: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     @implements("api.facade.records.consume")
     async def consume(self, call: Call, request: ConsumeRecords) -> AsyncGenerator[list[Record], None]:
         """Yield batches of records, in order within a partition. The call's deadline bounds only the start.
 
         A batch has the available records, up to ``max_records`` and ``max_bytes``; a larger record gets a batch of its
-        own. Only one batch and the consumer's bounded queue are prefetched. Raises TopicNotFound (also if the topic is
-        deleted later), PartitionNotFound, and InvalidRequest for an invalid start or limits below 1.
+        own. Only one batch and the consumer's bounded queue are prefetched. A large batch waits for memory, and holds
+        it until the next one is asked for. Raises TopicNotFound (also if the topic is deleted later),
+        PartitionNotFound, InvalidRequest for an invalid start or limits below 1, and TooManyRequests if too many wait.
         """
         if request.start not in STARTS:
             raise InvalidRequest(f"The start must be one of {', '.join(STARTS)}.", field="start")
@@ -56,20 +73,27 @@ class Reading:
         consumer = await call.kafka.consumers.create(
             group=None, auto_offset_reset="earliest", auto_commit=False, overrides={}
         )
+        large = self._outgoing.message()
         try:
             starts, ends = await self._range(call, request, consumer)
             remaining = {key: end for key, end in ends.items() if starts[key] < end}
+            if remaining:
+                await self._room(large, self._expected(request.topic_name))
             await consumer.assign([PartitionPosition(*key, offset) for key, offset in starts.items()])
             held: deque[Record] = deque()
             looked_at = time.monotonic()
             while request.follow or remaining or held:
                 if self._closing.is_set():
                     raise Unavailable("The server is shutting down.")
-                batch = await _next_batch(consumer, request, ends, held)
+                batch = await self._next_batch(consumer, request, ends, held, large)
                 if batch:
+                    large.hand_over()
                     yield batch
+                    large.release()
                     if call.usage is not None:
                         call.usage.add((record.key, record.value) for record in batch)
+                    # The next one may have to wait for memory.
+                    del batch
                     looked_at = time.monotonic()
                 elif time.monotonic() - looked_at > _LOOK_SECONDS:
                     await self._look(call, request)
@@ -77,7 +101,59 @@ class Reading:
                 for key in [key for key, end in remaining.items() if consumer.position(*key) >= end]:
                     del remaining[key]
         finally:
+            large.release()
             await consumer.close(_CLOSE_SECONDS)
+
+    async def _next_batch(
+        self,
+        consumer: ConsumerPort,
+        request: ConsumeRecords,
+        ends: Mapping[tuple[str, int], int],
+        held: deque[Record],
+        large: Message,
+    ) -> list[Record]:
+        """Like the function, but hold memory for a large batch. Returns nothing after having waited for it."""
+        batch, size = await _next_batch(consumer, request, ends, held)
+        if size <= LARGE:
+            if not batch and large.held and time.monotonic() - large.held_since > _ARRIVAL_SECONDS:
+                large.release()
+            return batch
+        self._remember(request.topic_name, size)
+        if large.fits(size):
+            return batch
+        # Hold nothing while waiting: read them again afterwards.
+        first = _first([*batch, *held])
+        del batch
+        held.clear()
+        await consumer.put_back(first)
+        await self._room(large, size)
+        return []
+
+    def _remember(self, topic_name: str, size: int) -> None:
+        """Remember the size of a large batch.
+
+        Many streams that start at once would all fetch such a batch before they know that they must wait.
+        """
+        self._large[topic_name] = size, time.monotonic()
+        self._large.move_to_end(topic_name)
+        if len(self._large) > _MOST_REMEMBERED:
+            self._large.popitem(last=False)
+
+    def _expected(self, topic_name: str) -> int:
+        """Return the size of the batches of a topic, if they were large lately; otherwise 0."""
+        size, read_at = self._large.get(topic_name, (0, 0.0))
+        return size if time.monotonic() - read_at < _REMEMBERED_SECONDS else 0
+
+    async def _room(self, large: Message, size: int) -> None:
+        """Wait for memory for a batch of so many bytes, if it is large."""
+        if size <= LARGE:
+            return
+        try:
+            await large.reserve(size, lasting=True)
+        except TooManyRequests:
+            if self._closing.is_set():
+                raise Unavailable("The server is shutting down.") from None
+            raise
 
     async def _look(self, call: Call, request: ConsumeRecords) -> None:
         """Raise TopicNotFound if the topic no longer exists."""
@@ -129,29 +205,33 @@ class Reading:
 
 async def _next_batch(
     consumer: ConsumerPort, request: ConsumeRecords, ends: Mapping[tuple[str, int], int], held: deque[Record]
-) -> list[Record]:
-    """Return available records up to the request's limits, waiting briefly for one; keep the rest in ``held``."""
+) -> tuple[list[Record], int]:
+    """Return available records up to the request's limits, and their size; waits briefly. Keeps the rest in ``held``.
+
+    The size is an upper bound (bytes) of the encoded one.
+    """
     batch: list[Record] = []
     left = request.max_bytes
     while True:
         while held:
-            left -= record_size(held[0])
-            if batch and left < 0:
-                return batch
+            size = record_size(held[0])
+            if batch and left < size:
+                return batch, request.max_bytes - left
+            left -= size
             batch.append(held.popleft())
             if left <= 0 or len(batch) >= request.max_records:
-                return batch
+                return batch, request.max_bytes - left
         try:
             polled = await consumer.poll(_POLL_RECORDS, 0.0 if batch else _IDLE_SECONDS)
         except FacadeError:
             if not batch:
                 raise
             # Return the records first; a persistent error is raised again by the next poll.
-            return batch
+            return batch, request.max_bytes - left
         if not request.follow:
             polled = [record for record in polled if record.offset < ends[record.topic_name, record.partition_id]]
         if not polled:
-            return batch
+            return batch, request.max_bytes - left
         # Polling may have taken as long as a piece of work may, and so may counting the bytes of many headers.
         await time_slice()
         size = sum(map(record_size, polled))
@@ -160,3 +240,11 @@ async def _next_batch(
             left -= size
         else:
             held.extend(polled)
+
+
+def _first(records: Sequence[Record]) -> list[PartitionPosition]:
+    """Return the position of the first record of each partition."""
+    found: dict[tuple[str, int], int] = {}
+    for record in records:
+        found.setdefault((record.topic_name, record.partition_id), record.offset)
+    return [PartitionPosition(*place, offset) for place, offset in found.items()]

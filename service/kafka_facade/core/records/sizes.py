@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from kafka_facade.core.errors import RecordTooLarge
@@ -30,6 +32,16 @@ def headers_bytes(record: Record) -> int:
     if record.headers_bytes < 0:
         record.headers_bytes = count_bytes(record.headers)
     return record.headers_bytes
+
+
+def stored_bytes(found: Iterable[FetchedRecord]) -> int:
+    """The bytes of all keys, values and headers, as they are stored."""
+    return sum(
+        len(entry.record.key or b"")
+        + len(entry.record.value or b"")
+        + (headers_bytes(entry.record) if entry.record.headers else 0)
+        for entry in found
+    )
 
 
 def fetched_size(fetched: FetchedRecord) -> int:
