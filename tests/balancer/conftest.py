@@ -62,6 +62,9 @@ async def placed(four_brokers: BackgroundStack) -> AsyncIterator[PlacedTopic]:
 
     yield create
     if made:
+        # A broker may have been away: the client learns here that its connection has gone.
+        admin = AdminClient({"bootstrap.servers": four_brokers.bootstrap_servers})
+        await asyncio.to_thread(admin.list_topics, timeout=_SECONDS)
         await asyncio.gather(
             *map(asyncio.wrap_future, admin.delete_topics(made).values()),
             return_exceptions=True,
@@ -75,7 +78,14 @@ async def new_gateway(gateway_factory: GatewayFactory, four_brokers: BackgroundS
     All brokers get replicas again at the end of the test.
     """
     topic = f"state-{uuid.uuid4().hex[:12]}"
-    fixed = {"state.topic": topic, "confluent.balancer.enable": "true", "confluent.balancer.disk.max.load": "1"}
+    fixed = {
+        "state.topic": topic,
+        "confluent.balancer.enable": "true",
+        "confluent.balancer.disk.max.load": "1",
+        # Partitions of Kafka's own topics that a throttle holds must not keep those of the test waiting.
+        "balancer.concurrent.moves": "1000",
+        "balancer.concurrent.moves.per.broker": "1000",
+    }
 
     started: list[Gateway] = []
 
