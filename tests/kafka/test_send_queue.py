@@ -20,6 +20,7 @@ from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka.engine import Engine
 from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
+from machine_speed import slowness
 
 
 @pytest.fixture(params=[{}, {"queue.buffering.max.messages": "100"}], ids=["roomy", "narrow"])
@@ -282,4 +283,61 @@ async def test_records_without_partitions_pass_those_of_a_partition_that_hangs(
     async with asyncio.timeout(30):
         found = [offset for batch in waiting for offset in offsets(await (await batch))]
     assert found == list(range(found[0], found[0] + 10_000))
+    assert await engine.producer.close(5) == 0
+
+
+async def test_a_stream_does_not_take_records_for_a_partition_that_hangs_to_another_one(
+    three_brokers: BackgroundStack, topic: TopicFactory
+) -> None:
+    """Its next records come before the first one is acknowledged."""
+    properties = {"queue.buffering.max.messages": "2000"}
+    engine = await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers, producer=properties))
+    name, stuck, other = await _spread(three_brokers, engine, topic, 1)
+    await _delivered(engine, name, SerializedRecord(None, b"x", other, [], None))
+    await three_brokers.pause_broker(0)
+
+    async def stream() -> list[int]:
+        order = RecordOrder()
+        places = [other, *[stuck] * 5, other]
+        submitted = [
+            await engine.producer.submit(name, [SerializedRecord(None, b"x", place, [], None)] * 400, order)
+            for place in places
+        ]
+        return [len(offsets(await outcomes)) for outcomes in submitted]
+
+    streams = [asyncio.create_task(stream()) for _ in range(5)]
+    await asyncio.sleep(1)
+    for _ in range(5):
+        await _delivered(engine, name, SerializedRecord(None, b"x", other, [], None))
+    assert not any(task.done() for task in streams)
+    await three_brokers.resume_broker(0)
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*streams) == [[400] * 7] * 5
+    assert await engine.producer.close(5) == 0
+
+
+@pytest.mark.serial
+async def test_many_partitions_that_hang_cost_little(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
+    properties = {"queue.buffering.max.kbytes": "1000"}
+    engine = await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers, producer=properties))
+    name = await topic(on=three_brokers, partitions=300)
+    await engine.producer.partition_count(name, 10)
+    [found] = await engine.admin.describe_topics([name], 10)
+    assert not isinstance(found, FacadeError)
+    stuck = [place for place, entry in enumerate(found.partitions) if entry.leader_id == 1]
+    other = next(place for place, entry in enumerate(found.partitions) if entry.leader_id != 1)
+    await _delivered(engine, name, SerializedRecord(None, b"x", other, [], None))
+    await three_brokers.pause_broker(0)
+    waiting = [
+        asyncio.create_task(engine.producer.submit(name, [SerializedRecord(None, b"x" * 20_000, place, [], None)] * 5))
+        for place in stuck
+    ]
+    await asyncio.sleep(2)
+    used = time.thread_time()
+    await asyncio.sleep(3)
+    assert time.thread_time() - used < 3 * 0.25 * slowness()
+    await _delivered(engine, name, SerializedRecord(None, b"x", other, [], None))
+    await three_brokers.resume_broker(0)
+    async with asyncio.timeout(30):
+        assert sum([len(offsets(await (await batch))) for batch in waiting]) == 5 * len(stuck)
     assert await engine.producer.close(5) == 0

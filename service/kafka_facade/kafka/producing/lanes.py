@@ -10,7 +10,7 @@ from typing import Final
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka.producing.key_hash import murmur2
 from kafka_facade.kafka.producing.refusals import PARTITIONER_DECIDES
-from kafka_facade.kafka.producing.submissions import Lane, Series
+from kafka_facade.kafka.producing.submissions import Batch, Lane, Series
 
 # A lane has congestion if some of its records have been waiting for room in the client for so long (s).
 _CONGESTION_SECONDS: Final = 0.5
@@ -19,6 +19,10 @@ _HANGING_SECONDS: Final = 1.0
 # Only a few short keys are hashed, since that takes time.
 _MOST_KEYS: Final = 4
 _LONGEST_KEY: Final = 64
+# How long (s) it is remembered whose lanes stand still: finding out takes time for each lane.
+_REMEMBERED_SECONDS: Final = 0.1
+# How many partitions to try, at random, to find one that does not hang.
+_TRIES: Final = 16
 
 NO_LEADERS: Final[Sequence[int]] = ()
 
@@ -36,26 +40,34 @@ class Lanes:
         self._lanes: dict[tuple[str, int | None], Lane] = {}
         # When each broker last acknowledged a record.
         self._moved: dict[int, float] = {}
+        # The brokers of partitions whose lanes stand still, and until when that is remembered.
+        self._standing_leaders: frozenset[int] = frozenset()
+        self._standing_until = 0.0
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(list(self._lanes.values()))
 
     def choose(
         self, topic: str, records: Sequence[SerializedRecord], series: Series | None, leaders: Sequence[int]
-    ) -> tuple[Lane, int]:
+    ) -> tuple[Lane, int] | None:
         """Return the lane for records, perhaps a new one, and the partition of those that name none.
 
         ``leaders`` are the brokers that lead the topic's partitions, as far as known. Submissions of a series stay in
-        one lane while any of them is incomplete, to keep their order.
+        one lane while any of them is incomplete, to keep their order. Returns None if they must be complete first: they
+        are in the lane of another partition. After that, the series uses the common lane.
         """
         if series is not None and series.batches:
             last = series.batches[-1]
-            return last.lane, last.partition
-        partition = _common_partition(records)
-        if partition is not None:
-            return self._of(topic, partition, leaders), PARTITIONER_DECIDES
+            if last.lane.partition is None or self._belong(records, last, leaders):
+                return last.lane, last.partition
+            series.is_mixed = True
+            return None
         common = self._of(topic, None, leaders)
-        if common.blocked_at is None or time.monotonic() - common.blocked_at < _CONGESTION_SECONDS:
+        has_congestion = common.blocked_at is not None and time.monotonic() - common.blocked_at >= _CONGESTION_SECONDS
+        partition = _common_partition(records)
+        if partition is not None and (has_congestion or series is None or not series.is_mixed):
+            return self._of(topic, partition, leaders), PARTITIONER_DECIDES
+        if not has_congestion:
             return common, PARTITIONER_DECIDES
         if records[0].partition is not None or not leaders:
             return common, PARTITIONER_DECIDES
@@ -67,12 +79,27 @@ class Lanes:
             return self._of(topic, hashed, leaders), PARTITIONER_DECIDES
         return common, PARTITIONER_DECIDES
 
+    def _belong(self, records: Sequence[SerializedRecord], last: Batch, leaders: Sequence[int]) -> bool:
+        """Whether records belong to the partition of a batch's lane."""
+        partition = _common_partition(records)
+        if partition is None and records[0].partition is None and leaders:
+            if last.partition != PARTITIONER_DECIDES and all(record.key is None for record in records):
+                return all(record.partition is None for record in records)
+            partition = _hashed_partition(records, len(leaders)) if self._hashes else None
+        return partition == last.lane.partition
+
     def _moving_partition(self, topic: str, leaders: Sequence[int]) -> int | None:
         """Return a partition that does not hang, if possible of a broker that has acknowledged records lately."""
         since = time.monotonic() - _HANGING_SECONDS
-        left = [entry for entry in range(len(leaders)) if not self.hangs(self._of(topic, entry, leaders))]
-        certain = [entry for entry in left if self._moved.get(leaders[entry], since) > since]
-        return random.choice(certain or left) if left else None
+        found: int | None = None
+        for _ in range(_TRIES):
+            tried = random.randrange(len(leaders))
+            if leaders[tried] < 0 or self.hangs(self._of(topic, tried, leaders)):
+                continue
+            if self._moved.get(leaders[tried], since) > since:
+                return tried
+            found = tried
+        return found
 
     def _of(self, topic: str, partition: int | None, leaders: Sequence[int]) -> Lane:
         if (lane := self._lanes.get((topic, partition))) is not None:
@@ -97,12 +124,17 @@ class Lanes:
 
     def hangs(self, lane: Lane) -> bool:
         """Whether nothing goes on in a lane, or with the broker that leads its partition."""
-        before = time.monotonic() - _HANGING_SECONDS
+        now = time.monotonic()
+        before = now - _HANGING_SECONDS
         if _stands(lane, before):
             return True
         if lane.leader is None or self._moved.get(lane.leader, before) > before:
             return False
-        return any(other.leader == lane.leader and _stands(other, before) for other in self._lanes.values())
+        if now >= self._standing_until:
+            self._standing_until = now + _REMEMBERED_SECONDS
+            leaders = (other.leader for other in self._lanes.values() if _stands(other, before))
+            self._standing_leaders = frozenset(leader for leader in leaders if leader is not None)
+        return lane.leader in self._standing_leaders
 
 
 def _stands(lane: Lane, before: float) -> bool:

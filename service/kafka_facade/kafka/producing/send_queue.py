@@ -54,6 +54,9 @@ _EAGER_SECONDS = 0.001
 # Poll interval (s) without records in flight, for the client's log lines and errors.
 _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
+# Lanes that are blocked for longer (s) are tried less often the more there are: so many at a time.
+_BLOCKED_SECONDS = 0.1
+_LANES_A_TURN = 4
 # How often (s) calls that wait for room look whether they should go on waiting.
 _CHECK_SECONDS = 0.5
 # How long (s) to wait for the reports of purged records.
@@ -87,6 +90,8 @@ class SendQueue:
         self._lanes = Lanes(hashes=client.hashes)
         # Number of records in batches that are not complete yet.
         self._undecided = 0
+        # Number of lanes whose records wait for room in a client.
+        self._blocked = 0
         self._eager_until = 0.0
         # The time of the reports that are taken.
         self._now = 0.0
@@ -142,7 +147,12 @@ class SendQueue:
         """Wait until the lane for records has room; see ``Lanes.choose``."""
         prepared = False
         while True:
-            lane, partition = self._lanes.choose(topic, records, series, leaders)
+            found = self._lanes.choose(topic, records, series, leaders)
+            if found is None:
+                if series is not None:
+                    await series.until_complete()
+                continue
+            lane, partition = found
             if _would_keep_others_waiting() and self._lanes.hangs(lane):
                 raise Unavailable(_HANGS)
             if lane.is_idle and not prepared and not self._closed:
@@ -230,12 +240,14 @@ class SendQueue:
             if batch.handed_over == len(batch.records):
                 waiting.popleft()
         if not waiting:
+            self._blocked -= lane.blocked_at is not None
             lane.blocked_at = None
         else:
             if lane.blocked_at is None:
                 lane.blocked_at = time.monotonic()
+                self._blocked += 1
             # With some left, the time was over.
-            pause = 0.0 if (share > _MOST_A_TURN or left > 0) and not full else _FULL_QUEUE_SECONDS
+            pause = 0.0 if (share > _MOST_A_TURN or left > 0) and not full else self._pause(lane)
             if time.perf_counter() > ends + SLICE_SECONDS:
                 pause = max(pause, _PAUSE_SECONDS)
             lane.timer = self._loop.call_later(pause, self._hand_over, lane)
@@ -244,6 +256,12 @@ class SendQueue:
             lane.room = None
         self._lanes.drop_if_idle(lane)
         self._wake()
+
+    def _pause(self, lane: Lane) -> float:
+        """How long (s) to wait until a lane is tried again. Many lanes whose brokers hang take turns."""
+        if lane.blocked_at is None or time.monotonic() - lane.blocked_at < _BLOCKED_SECONDS:
+            return _FULL_QUEUE_SECONDS
+        return _FULL_QUEUE_SECONDS * (1 + self._blocked // _LANES_A_TURN)
 
     def _produce(self, lane: Lane, batch: Batch, most: int) -> bool:
         """Hand over up to ``most`` further records of a batch, but none after many headers.
@@ -377,6 +395,7 @@ class SendQueue:
             batch.set_under_way(False)
             while series.batches and not series.batches[0].left:
                 series.batches.popleft()
+            series.tell_if_complete()
             if series.held:
                 self._loop.call_soon(self._refused.advance, series)
         if batch.in_flight:

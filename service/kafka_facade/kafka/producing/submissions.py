@@ -23,19 +23,22 @@ class Series:
 
     ``under_way`` counts those with records in a client. After a rejection the series is ``held``: the first client gets
     no more of its records until the rejected ones are complete. ``stored`` maps each partition to the number of the
-    last batch that had a record stored when resending began.
+    last batch that had a record stored when resending began. One ``is_mixed`` has had records for several partitions.
     """
 
-    __slots__ = ("batches", "count", "held", "room", "stored", "under_way")
+    __slots__ = ("batches", "complete", "count", "held", "is_mixed", "room", "stored", "under_way")
 
     def __init__(self) -> None:
         self.batches: deque[Batch] = deque()
         self.count = 0
         self.under_way = 0
         self.held = False
+        self.is_mixed = False
         self.stored: dict[int, int] | None = None
         # Set when the hold ends; None while nothing waits for it.
         self.room: asyncio.Event | None = None
+        # Set when all batches are complete; None while nothing waits for it.
+        self.complete: asyncio.Event | None = None
 
     @staticmethod
     def of(order: RecordOrder) -> Series:
@@ -44,6 +47,19 @@ class Series:
             order.series = Series()
         series: Series = order.series
         return series
+
+    async def until_complete(self) -> None:
+        """Wait until all batches are complete."""
+        if self.batches:
+            if self.complete is None:
+                self.complete = asyncio.Event()
+            await self.complete.wait()
+
+    def tell_if_complete(self) -> None:
+        """Wake those that wait until all batches are complete, if they are."""
+        if self.complete is not None and not self.batches:
+            self.complete.set()
+            self.complete = None
 
     def stored_after(self, batch: Batch) -> frozenset[int]:
         """The partitions in which a record of a later batch is stored already."""
