@@ -19,6 +19,7 @@ from kafka_facade.core.call import Caller
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.instances.model import FetchRecords
+from kafka_facade.core.outgoing import LARGE, Message
 from kafka_facade.core.records.model import FetchedRecord
 from kafka_facade.core.records.sizes import stored_bytes
 from kafka_facade.web.scope import until_taken
@@ -44,6 +45,7 @@ class HandOvers:
     def __init__(self) -> None:
         self._held: dict[_Instance, _Held] = {}
         self._failed: list[tuple[str, FacadeError]] = []
+        self._messages: list[Message] = []
 
     @property
     def is_open(self) -> bool:
@@ -58,9 +60,16 @@ class HandOvers:
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def hand_over(records: list[FetchedRecord]) -> None:
-            async with core.pipeline.overload.outgoing.hold(stored_bytes(records)):
+            message, size = core.pipeline.overload.outgoing.message(), stored_bytes(records)
+            try:
+                # Further fetches of the response would wait for those before. The operation's limit bounds them.
+                if size > LARGE and not self._held:
+                    await message.reserve(size)
+                self._messages.append(message)
                 found.set_result(records)
                 await taken
+            finally:
+                message.release()
 
         async def run() -> list[FetchedRecord]:
             with core.admitted(identifier, caller) as call:
@@ -112,8 +121,15 @@ class HandOvers:
         while self._held:
             await _cancelled(self._held.popitem()[1].task)
 
+    def sending_begins(self) -> None:
+        """Record that the caller can take the response from now on."""
+        messages, self._messages = self._messages, []
+        for message in messages:
+            message.hand_over()
+
     def before_the_end(self, scope: Mapping[str, Any], send: _Send) -> _Send:
         """Wrap ``send`` to send the end of a response only after the network has taken the rest."""
+        self.sending_begins()
 
         async def send_and_wait(message: _Message) -> None:
             if self._held and message["type"] == "http.response.body" and not message.get("more_body", False):

@@ -245,6 +245,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 # The message has no data, so fetched records are not delivered.
                 await current().give_back()
             current().withdraw(message["payload"])
+            current().sending_begins()
         await super().send_message(message)
         if message["type"] == "next":
             _forget(message["payload"].get("data"))

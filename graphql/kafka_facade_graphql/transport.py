@@ -130,8 +130,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         try:
             async with self._core.pipeline.overload.outgoing.hold(size, copies=1):
                 await response(scope, receive, send)
-        except TooManyRequests as error:
-            await _error_response(error, Request(scope, receive))(scope, receive, send)
+        except TooManyRequests:
+            # A mutation is done, so that its caller must not try it again.
+            await response(scope, receive, send)
 
     async def _response(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the response to a request; None if the caller has disconnected."""

@@ -528,3 +528,20 @@ async def test_memory_is_held_at_once_only_if_none_waits() -> None:
     for stream in streams:
         stream.shrink(0)
     (await _fill(budget)).release()
+
+
+async def test_a_caller_that_waits_for_its_own_share_makes_the_budget_not_short() -> None:
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 4)
+    own = asyncio.create_task(_hold(budget, "a", 3))
+    await _settle()
+    assert budget.is_waited_for
+    assert not budget.is_short
+    second = await _hold(budget, "b", 5)
+    other = asyncio.create_task(_hold(budget, "c", 3))
+    await _settle()
+    assert budget.is_short
+    first.release()
+    second.release()
+    for waiting in (own, other):
+        (await waiting).release()

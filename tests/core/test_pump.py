@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -127,3 +128,24 @@ async def test_a_stream_with_unread_answers_is_cut_off_if_memory_is_short() -> N
     with pytest.raises(TooManyRequests):
         await write()
     assert stream.pump.held == 0
+
+
+async def test_an_answer_is_unread_only_since_it_could_be_read() -> None:
+    """It was behind one whose outcome was not known."""
+    stream = _Stream()
+
+    async def read() -> None:
+        for _ in range(2):
+            await stream.pump.room(1, 1)
+            await stream.pump.send(None, stream.pump.begin(), StreamRecords(None, "topic", [RecordToProduce()]))
+        await stream.pump.receive(asyncio.Event().wait(), begun=False)
+
+    async with stream.pump.reading(read()), asyncio.timeout(5):
+        while stream.pump.decided_behind(1) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        before = time.monotonic()
+        stream.pump.release()
+        since = stream.pump.unread_since()
+        assert since is not None
+        assert since >= before

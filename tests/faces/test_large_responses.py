@@ -221,6 +221,44 @@ async def test_nothing_is_lost_or_repeated_while_records_wait(
             assert [(record.value[0], len(record.value)) for record in found] == [(v[0], len(v)) for v in values]
 
 
+async def test_reads_to_the_end_return_all_records_although_they_wait(
+    stack: BackgroundStack, gateway: Gateway, topic: TopicFactory
+) -> None:
+    """Their batches together need more memory than one connection gets."""
+    count, calls = 150, 8
+    name = await filled(stack, topic, *[bytes(100_000)] * count)
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
+
+    async def read(stub: record_pb2_grpc.RecordServiceAsyncStub) -> list[int]:
+        request = record_pb2.ConsumeRequest(topic_name=name, earliest=Empty())
+        return [record.offset async for frame_ in stub.Consume(request) for record in frame_.records]
+
+    async with asyncio.timeout(SECONDS), grpc.aio.insecure_channel(gateway.grpc, options=options) as channel:
+        stub: record_pb2_grpc.RecordServiceAsyncStub = record_pb2_grpc.RecordServiceStub(channel)
+        found = await asyncio.gather(*(read(stub) for _ in range(calls)))
+    assert [len(offsets) for offsets in found] == [count] * calls
+    assert all(offsets == list(range(count)) for offsets in found)
+
+
+async def test_one_mutation_with_several_large_fetches(
+    stack: BackgroundStack, gateway: Gateway, topic: TopicFactory
+) -> None:
+    """The second one does not wait for the memory of the first, which only their response gives back."""
+    name = await filled(stack, topic, bytes(12 * MEBIBYTE))
+    async with asyncio.timeout(20), httpx.AsyncClient(base_url=gateway.rest, timeout=SECONDS) as client:
+        paths = [await _instance(client, name) for _ in range(2)]
+        fields = " ".join(
+            f'i{number}: fetchConsumerRecords(input: {{group: "{path.split("/")[2]}", instance: "i", '
+            "timeoutMs: 5000}) { records { record { offset } } }"
+            for number, path in enumerate(paths)
+        )
+        answer = (await client.post("/graphql", json={"query": f"mutation {{ {fields} }}"})).json()
+        assert "errors" not in answer, answer["errors"]
+        assert [len(answer["data"][f"i{number}"]["records"]) for number in range(2)] == [1, 1]
+        for path in paths:
+            assert (await client.delete(path)).status_code == 204
+
+
 async def _instance(client: httpx.AsyncClient, topic: str) -> str:
     """A consumer instance with the record in its next fetch."""
     group = f"g-{uuid4().hex[:12]}"

@@ -126,6 +126,12 @@ class MemoryBudget:
         """Whether requests wait for bytes."""
         return bool(self._growing or self._waiting)
 
+    @property
+    def is_short(self) -> bool:
+        """Whether a request waits for bytes that others hold, and not for its caller's own."""
+        waiting = (waiter for queue in self._waiting.values() for waiter in queue)
+        return bool(self._growing) or any(self.is_within_share(waiter.size, waiter.reservation) for waiter in waiting)
+
     def take_huge_at_once(self, size: int, reservation: Reservation) -> bool:
         """Take more than half of the budget, beside others, for an empty reservation, unless it would have to wait."""
         half = self.total // 2
@@ -164,6 +170,10 @@ class MemoryBudget:
             self._slow_callers[caller] = self._slow_callers.get(caller, 0) + size
             self._admit()
         return True
+
+    def counts_apart(self, reservation: Reservation) -> bool:
+        """Whether what the request holds counts apart."""
+        return reservation in self._slow
 
     def count_again(self, reservation: Reservation) -> None:
         """Count what the request holds in the budget again, at once."""
@@ -350,6 +360,11 @@ class Reservation:
     def count_apart(self) -> bool:
         """Take what is held out of the budget until it shrinks. Return False if too much counts apart already."""
         return self._budget.count_apart(self)
+
+    @property
+    def counts_apart(self) -> bool:
+        """Whether what is held counts apart."""
+        return self._budget.counts_apart(self)
 
     def resize_at_once(self, size: int) -> bool:
         """Hold so many bytes, at most the budget, unless an empty reservation would have to wait for them."""

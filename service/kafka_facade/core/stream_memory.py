@@ -89,8 +89,8 @@ class StreamMemory:
 
     def _look(self) -> None:
         self._timer = None
-        was_wanted, self._wanted = self._wanted, self.budget.is_waited_for
-        requests_were, self._requests_wanted = self._requests_wanted, self._requests.is_waited_for
+        was_wanted, self._wanted = self._wanted, self.budget.is_short
+        requests_were, self._requests_wanted = self._requests_wanted, self._requests.is_short
         if not self._waiting:
             self._wanted = self._requests_wanted = False
             return
@@ -98,7 +98,7 @@ class StreamMemory:
         count = 0
         if was_wanted and self._wanted:
             self._count_apart()
-            if self.budget.is_waited_for:
+            if self.budget.is_short:
                 count += self._cut_off(self._streams, _UNREAD_SECONDS, _LEAST_BYTES, self.budget.total // 4)
         if requests_were and self._requests_wanted:
             count += self._cut_off(self._waiting, _UNREAD_SECONDS, 0)
@@ -111,6 +111,8 @@ class StreamMemory:
         left = _MOST_BATCHES
         for stream in self._streams:
             for reservation in stream.in_flight_before(before):
+                if reservation.counts_apart:
+                    continue
                 left -= 1
                 if not left or not reservation.count_apart():
                     return

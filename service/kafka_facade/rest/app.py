@@ -126,8 +126,9 @@ class RestApp:
                 async with self._core.pipeline.overload.outgoing.hold(len(response.body), copies=1):
                     await send_response(response, connection, media_type, compression=self._options.compression)
             except TooManyRequests as error:
-                # It has waited for memory.
-                response = self._error_response(error, version, connection, media_type)
+                # It has waited for memory. A change is done, so that a caller must not try it again.
+                if connection.method in ("GET", "HEAD"):
+                    response = self._error_response(error, version, connection, media_type)
                 await send_response(response, connection, media_type, compression=self._options.compression)
 
     def _exchange(

@@ -169,6 +169,10 @@ class RecordPump(Generic[_Tag]):
         self._records = 0
         # The part of the next batch, which is being decoded or sent: its cost, and its memory.
         self._next: tuple[int, Reservation | None] = 0, None
+        # Since when the next batch waits to be taken by the producer.
+        self._sending_since: float | None = None
+        # Since when the oldest batch is the oldest one.
+        self._oldest_since = 0.0
         # Tasks that free many headers.
         self._freeing: set[asyncio.Task[None]] = set()
         self._ended = False
@@ -273,10 +277,15 @@ class RecordPump(Generic[_Tag]):
 
     def unread_since(self) -> float | None:
         """Return since when the oldest answer waits for the caller."""
-        return self._batches[0].decided_at if self._batches else None
+        decided_at = self._batches[0].decided_at if self._batches else None
+        # Answers behind an undecided one could not be written before.
+        return None if decided_at is None else max(decided_at, self._oldest_since)
 
     def in_flight_before(self, moment: float) -> Iterator[Reservation]:
         """The reservations of records that Kafka has not acknowledged since before this moment."""
+        _, reservation = self._next
+        if reservation is not None and self._sending_since is not None and self._sending_since <= moment:
+            yield reservation
         for batch in self._batches:
             if batch.sent_at > moment:
                 return
@@ -330,7 +339,13 @@ class RecordPump(Generic[_Tag]):
         """Hand the records of a batch to the producer, after those of earlier batches."""
         self._arrivals.end(self)
         request.order = self._order
-        batch = await send(self._core, tag, call, request)
+        self._sending_since = time.monotonic()
+        try:
+            batch = await send(self._core, tag, call, request)
+        finally:
+            self._sending_since = None
+        if not self._batches:
+            self._oldest_since = time.monotonic()
         (batch.cost, batch.reservation), self._next = self._next, (0, None)
         self._batches.append(batch)
         headers = [
@@ -387,6 +402,7 @@ class RecordPump(Generic[_Tag]):
 
     def release(self, count: int = 1) -> None:
         """Remove the oldest batches after they were answered, and free their part of the window."""
+        self._oldest_since = time.monotonic()
         for _ in range(count):
             batch = self._batches.popleft()
             self.held -= batch.cost

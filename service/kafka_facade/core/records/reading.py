@@ -98,8 +98,10 @@ class Reading:
                 elif time.monotonic() - looked_at > _LOOK_SECONDS:
                     await self._look(call, request)
                     looked_at = time.monotonic()
-                for key in [key for key, end in remaining.items() if consumer.position(*key) >= end]:
-                    del remaining[key]
+                if not held:
+                    # Records that are held may be put back, and so may the positions.
+                    for key in [key for key, end in remaining.items() if consumer.position(*key) >= end]:
+                        del remaining[key]
         finally:
             large.release()
             await consumer.close(_CLOSE_SECONDS)
@@ -115,7 +117,7 @@ class Reading:
         """Like the function, but hold memory for a large batch. Returns nothing after having waited for it."""
         batch, size = await _next_batch(consumer, request, ends, held)
         if size <= LARGE:
-            if not batch and large.held and time.monotonic() - large.held_since > _ARRIVAL_SECONDS:
+            if batch or (large.held and time.monotonic() - large.held_since > _ARRIVAL_SECONDS):
                 large.release()
             return batch
         self._remember(request.topic_name, size)

@@ -63,9 +63,12 @@ class Lanes:
             series.is_mixed = True
             return None
         common = self._of(topic, None, leaders)
+        if series is not None and series.is_mixed:
+            # In the queue of a partition each of its submissions would wait for the one before.
+            return common, PARTITIONER_DECIDES
         has_congestion = common.blocked_at is not None and time.monotonic() - common.blocked_at >= _CONGESTION_SECONDS
         partition = _common_partition(records)
-        if partition is not None and (has_congestion or series is None or not series.is_mixed):
+        if partition is not None:
             return self._of(topic, partition, leaders), PARTITIONER_DECIDES
         if not has_congestion:
             return common, PARTITIONER_DECIDES

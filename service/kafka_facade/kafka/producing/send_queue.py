@@ -54,8 +54,8 @@ _EAGER_SECONDS = 0.001
 # Poll interval (s) without records in flight, for the client's log lines and errors.
 _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
-# Lanes that are blocked for longer (s) are tried less often the more there are: so many at a time.
-_BLOCKED_SECONDS = 0.1
+# Lanes of which nothing was acknowledged for so long (s) are tried less often the more there are: so many at a time.
+_STANDING_SECONDS = 0.3
 _LANES_A_TURN = 4
 # How often (s) calls that wait for room look whether they should go on waiting.
 _CHECK_SECONDS = 0.5
@@ -259,7 +259,8 @@ class SendQueue:
 
     def _pause(self, lane: Lane) -> float:
         """How long (s) to wait until a lane is tried again. Many lanes whose brokers hang take turns."""
-        if lane.blocked_at is None or time.monotonic() - lane.blocked_at < _BLOCKED_SECONDS:
+        since = lane.moved_at if lane.handed_over else lane.blocked_at
+        if since is None or time.monotonic() - since < _STANDING_SECONDS:
             return _FULL_QUEUE_SECONDS
         return _FULL_QUEUE_SECONDS * (1 + self._blocked // _LANES_A_TURN)
 
