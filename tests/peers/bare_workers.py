@@ -41,7 +41,7 @@ class Clients:
     """No Kafka: the instances of these tests do not exist."""
 
     identity = KafkaIdentity("default", "service")
-    ports: Any = SimpleNamespace(admin=None)
+    ports: Any = SimpleNamespace(admin=None, placement=None)
 
     def take(self, identity: KafkaIdentity) -> "Clients":
         return self

@@ -37,7 +37,7 @@ class Server:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._answer = messages.FetchRecordsResponse()
         self._answer.records.add(value=RecordData(binary=b"x" * size))
-        own: Any = SimpleNamespace(admin=None)
+        own: Any = SimpleNamespace(admin=None, placement=None)
         defaults = ConsumerDefaults(1000, 1_000_000, 300_000, -1, "latest", True, 100)
         pipeline = Pipeline(AccessLists(), 30)
         core = Core(pipeline, own, defaults, 10)
