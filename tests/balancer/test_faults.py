@@ -153,12 +153,17 @@ async def test_another_tool_moves_partitions_for_too_long(
 
 
 async def test_partitions_are_under_replicated_for_too_long(
-    new_cluster: NewCluster, four_brokers: BackgroundStack, placed: PlacedTopic
+    new_cluster: NewCluster, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
 ) -> None:
-    await placed([[4, 1], [3, 1]])
+    topic = await placed([[4, 1], [3, 1]])
     cluster = await new_cluster(**_IMPATIENT)
     await cluster.get("/brokers/-/tasks")
     await four_brokers.kill_broker(2)
+
+    async def is_seen() -> bool:
+        return 3 not in (await kafka.placement.placement(_SECONDS)).partitions[topic, 1].in_sync
+
+    await until(is_seen)
     await cluster.remove(4)
     await cluster.until_steps(4, *_FAILED)
     assert (await cluster.task(4))["error_code"] == 10050
