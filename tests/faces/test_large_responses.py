@@ -221,25 +221,6 @@ async def test_nothing_is_lost_or_repeated_while_records_wait(
             assert [(record.value[0], len(record.value)) for record in found] == [(v[0], len(v)) for v in values]
 
 
-async def test_reads_to_the_end_return_all_records_although_they_wait(
-    stack: BackgroundStack, gateway: Gateway, topic: TopicFactory
-) -> None:
-    """Their batches together need more memory than one connection gets."""
-    count, calls = 150, 8
-    name = await filled(stack, topic, *[bytes(100_000)] * count)
-    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
-
-    async def read(stub: record_pb2_grpc.RecordServiceAsyncStub) -> list[int]:
-        request = record_pb2.ConsumeRequest(topic_name=name, earliest=Empty())
-        return [record.offset async for frame_ in stub.Consume(request) for record in frame_.records]
-
-    async with asyncio.timeout(SECONDS), grpc.aio.insecure_channel(gateway.grpc, options=options) as channel:
-        stub: record_pb2_grpc.RecordServiceAsyncStub = record_pb2_grpc.RecordServiceStub(channel)
-        found = await asyncio.gather(*(read(stub) for _ in range(calls)))
-    assert [len(offsets) for offsets in found] == [count] * calls
-    assert all(offsets == list(range(count)) for offsets in found)
-
-
 async def test_one_mutation_with_several_large_fetches(
     stack: BackgroundStack, gateway: Gateway, topic: TopicFactory
 ) -> None:
