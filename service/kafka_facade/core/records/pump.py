@@ -169,7 +169,7 @@ class RecordPump(Generic[_Tag]):
         self._records = 0
         # The part of the next batch, which is being decoded or sent: its cost, and its memory.
         self._next: tuple[int, Reservation | None] = 0, None
-        # Since when the next batch waits to be taken by the producer.
+        # Since when the next batch waits until the producer takes it.
         self._sending_since: float | None = None
         # Since when the oldest batch is the oldest one.
         self._oldest_since = 0.0
