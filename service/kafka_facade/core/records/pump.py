@@ -169,8 +169,6 @@ class RecordPump(Generic[_Tag]):
         self._records = 0
         # The part of the next batch, which is being decoded or sent: its cost, and its memory.
         self._next: tuple[int, Reservation | None] = 0, None
-        # Since when the next batch waits until the producer takes it.
-        self._sending_since: float | None = None
         # Since when the oldest batch is the oldest one.
         self._oldest_since = 0.0
         # Tasks that free many headers.
@@ -283,9 +281,6 @@ class RecordPump(Generic[_Tag]):
 
     def in_flight_before(self, moment: float) -> Iterator[Reservation]:
         """The reservations of records that Kafka has not acknowledged since before this moment."""
-        _, reservation = self._next
-        if reservation is not None and self._sending_since is not None and self._sending_since <= moment:
-            yield reservation
         for batch in self._batches:
             if batch.sent_at > moment:
                 return
@@ -339,11 +334,7 @@ class RecordPump(Generic[_Tag]):
         """Hand the records of a batch to the producer, after those of earlier batches."""
         self._arrivals.end(self)
         request.order = self._order
-        self._sending_since = time.monotonic()
-        try:
-            batch = await send(self._core, tag, call, request)
-        finally:
-            self._sending_since = None
+        batch = await send(self._core, tag, call, request)
         if not self._batches:
             self._oldest_since = time.monotonic()
         (batch.cost, batch.reservation), self._next = self._next, (0, None)
