@@ -130,6 +130,8 @@ class Balancer:
             self._empty = frozenset()
             self._left_since.clear()
             self._given_up = None
+            self._purpose = None
+            self._end_failures()
             self._executor.forget()
             self._monitor.forget()
 
