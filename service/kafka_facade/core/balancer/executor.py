@@ -35,7 +35,7 @@ from kafka_facade.core.balancer.records import (
     Purpose,
 )
 from kafka_facade.core.balancer.snapshots import Look
-from kafka_facade.core.balancer.stalls import Patience, Progress
+from kafka_facade.core.balancer.stalls import Patience, Progress, StepClock
 from kafka_facade.core.balancer.throttles import Throttles
 from kafka_facade.core.errors import InvalidKafkaRequest
 from kafka_facade.core.quoting import quote
@@ -81,12 +81,17 @@ class Executor:
         self._plan_due = 0.0
         self._queue: MoveQueue | None = None
         self._lacking: frozenset[Place] = frozenset()
-        self._blocked = Patience(options.stall_timeout)
-        self._stuck = Patience(options.stall_timeout)
-        self._progress = Progress(kafka, options.stall_timeout)
+        self._clock = StepClock(options.stall_timeout)
+        self._blocked = self.patience()
+        self._stuck = self.patience()
+        self._progress = Progress(kafka, options.stall_timeout, self._clock.now)
         self._gone_since: dict[Place, float] = {}
         """Since when moves are neither going on nor done."""
         self._failures = 0
+
+    def patience(self) -> Patience:
+        """Return one for what lasts from step to step."""
+        return Patience(self._options.stall_timeout, self._clock.now)
 
     async def close(self) -> None:
         """End the plan that is being made; never raises."""
@@ -121,6 +126,7 @@ class Executor:
         self, leader: Leader, seen: Look, purpose: Purpose, offline_since_ms: dict[int, int], leaving: frozenset[int]
     ) -> Outcome:
         """Do what can be done now for a purpose."""
+        self._clock.step()
         record = leader.view.get(ExecutionRecord)
         if record is not None and record.purpose.kind is not purpose.kind:
             await self.stop(leader, seen)

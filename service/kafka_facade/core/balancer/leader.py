@@ -32,7 +32,6 @@ from kafka_facade.core.balancer.records import (
 )
 from kafka_facade.core.balancer.removals import REMOVE, Removals
 from kafka_facade.core.balancer.snapshots import Look, look
-from kafka_facade.core.balancer.stalls import Patience
 from kafka_facade.core.balancer.states import UnevenLoadState
 from kafka_facade.core.balancer.steps import MOVED_AWAY, MOVING_AWAY, REMOVAL, REMOVE_BROKER, TaskEvent
 from kafka_facade.core.errors import FacadeError
@@ -76,7 +75,7 @@ class Balancer:
         self._left_since: dict[int, float] = {}
         self._purpose: Purpose | None = None
         self._failed_steps = 0
-        self._failing = Patience(options.stall_timeout)
+        self._failing = self._executor.patience()
 
     def register(self, handlers: Handlers) -> None:
         """Serve the change, and work in the background."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
 
 from kafka_facade.core.balancer.port import BalancerKafka
 from kafka_facade.core.balancer.records import MoveRecord
@@ -13,60 +13,103 @@ from kafka_facade.core.reassignments.port import Place
 
 # How often to look within the time limit: each look asks brokers for the sizes of all their replicas.
 _LOOKS: Final = 10
+# The most that the time between two steps counts, in seconds and as a part of the time limit.
+_MOST_SECONDS: Final = 10.0
+_MOST_PART: Final = 0.25
+
+Clock = Callable[[], float]
+"""Returns a time in seconds."""
+
+
+class StepClock:
+    """The time (s) in which steps are taken. An outage of Kafka longer than a time limit must not look like a stall.
+
+    The time between two steps counts at most 10 s, and at most a quarter of the time limit ``seconds``.
+    """
+
+    def __init__(self, seconds: float, source: Clock = time.monotonic) -> None:
+        self._most = min(_MOST_SECONDS, seconds * _MOST_PART)
+        self._source = source
+        self._last = source()
+        self._seconds = 0.0
+
+    def step(self) -> None:
+        """Count the time since the last step."""
+        now = self._source()
+        self._seconds += min(now - self._last, self._most)
+        self._last = now
+
+    def now(self) -> float:
+        """Return the time of the last step."""
+        return self._seconds
 
 
 class Patience:
     """How long something has lasted, from the first time that it is asked for until it ends."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Clock) -> None:
         self._seconds = seconds
+        self._clock = clock
         self._since: float | None = None
 
     def is_over(self) -> bool:
         """Whether it has lasted for too long."""
         if self._since is None:
-            self._since = time.monotonic()
-        return time.monotonic() - self._since > self._seconds
+            self._since = self._clock()
+        return self._clock() - self._since > self._seconds
 
     def end(self) -> None:
         """It does not last any more."""
         self._since = None
 
 
+class Stand(NamedTuple):
+    """The bytes that a move lacked at the last look, None if no broker has told them, and when it last got closer."""
+
+    lacking: int | None
+    since: float
+
+
+def stand_after(before: Stand | None, lacking: int | None, now: float) -> Stand:
+    """Return the stand of a move after a look.
+
+    It is compared with the look before, and not with the best one: a write burst, another leader or a lost disk may set
+    a move back, and it makes progress all the same.
+    """
+    if before is None:
+        return Stand(lacking, now)
+    if lacking is None:
+        return before
+    if before.lacking is None or lacking < before.lacking:
+        return Stand(lacking, now)
+    return Stand(lacking, before.since)
+
+
 class Progress:
     """Whether moves come closer to their end: new replicas get what they lack of the leader's bytes."""
 
-    def __init__(self, kafka: BalancerKafka, seconds: float) -> None:
+    def __init__(self, kafka: BalancerKafka, seconds: float, clock: Clock) -> None:
         self._kafka = kafka
         self._seconds = seconds
-        self._due = 0.0
-        self._best: dict[Place, tuple[int | None, float]] = {}
-        """The least bytes that a move has lacked, None if no broker has told them, and since when."""
+        self._clock = clock
+        self._due: float | None = None
+        self._stands: dict[Place, Stand] = {}
 
     def forget(self) -> None:
         """Forget what was seen."""
-        self._best.clear()
-        self._due = 0.0
+        self._stands.clear()
+        self._due = None
 
     async def stalled(self, seen: Look, moves: Collection[MoveRecord], timeout: float) -> list[MoveRecord]:
         """Return the moves that have come no closer to their end for the time limit."""
-        now = time.monotonic()
-        if now < self._due:
+        now = self._clock()
+        if self._due is not None and now < self._due:
             return []
         self._due = now + self._seconds / _LOOKS
         going = {move.place: move for move in moves if move.adding}
         lacking = await self._lacking(seen, going.values(), timeout) if going else {}
-        known, self._best = self._best, {}
-        stalled = []
-        for place, move in going.items():
-            least, since = known.get(place, (None, now))
-            lacks = lacking.get(place)
-            if lacks is not None and (least is None or lacks < least):
-                least, since = lacks, now
-            self._best[place] = least, since
-            if now - since > self._seconds:
-                stalled.append(move)
-        return stalled
+        self._stands = {place: stand_after(self._stands.get(place), lacking.get(place), now) for place in going}
+        return [move for place, move in going.items() if now - self._stands[place].since > self._seconds]
 
     async def _lacking(self, seen: Look, moves: Collection[MoveRecord], timeout: float) -> dict[Place, int]:
         """Return how many bytes the new replicas of moves lack, for those whose brokers tell."""
