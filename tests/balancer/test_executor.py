@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,6 +14,7 @@ from balancer.waiting import until
 from kafka_facade.core.balancer.executor import Executor
 from kafka_facade.core.balancer.options import BalancerOptions
 from kafka_facade.core.balancer.plans import PlanMaker
+from kafka_facade.core.balancer.port import Placement
 from kafka_facade.core.balancer.records import ExecutionRecord, Kind, MoveRecord, Purpose, now_ms
 from kafka_facade.core.balancer.snapshots import look
 from kafka_facade.core.kafka_ports import KafkaPorts
@@ -100,3 +102,57 @@ async def test_moves_to_a_broker_that_is_down(
     await lead(work)
     assert await kafka.reassignments.list_reassignments(_SECONDS) == []
     assert (await look(kafka, _SECONDS)).placement.partitions[topic, 0].replicas == (4, 1)
+
+
+async def test_a_partition_that_one_answer_leaves_out(
+    lead: Lead, executor: Executor, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    """Its move goes on, and stays in the batch."""
+    topic = await placed([[4, 1]], {f"{role}.replication.throttled.replicas": "*" for role in ("leader", "follower")})
+    await fill(four_brokers, topic, 1, _KILOBYTES)
+    await hold(kafka, "1")
+    move = MoveRecord(topic, 0, (4, 1), (3, 1), 0, now_ms())
+
+    async def work(leader: Leader) -> None:
+        purpose = Purpose(Kind.REMOVAL, (4,))
+        await leader.write({key_of(ExecutionRecord): ExecutionRecord(purpose=purpose, batch=(move,))})
+        seen = await look(kafka, _SECONDS)
+        others = {place: entry for place, entry in seen.placement.partitions.items() if place != move.place}
+        partial = dataclasses.replace(seen, placement=Placement(seen.placement.racks, others), moving={})
+        await executor.step(leader, partial, purpose, {}, frozenset({4}))
+        left = leader.view.get(ExecutionRecord)
+        assert left is not None
+        assert left.batch == (move,)
+        await executor.stop(leader, seen)
+
+    await _begin(kafka, move)
+    await lead(work)
+
+
+async def test_only_the_removal_that_stalls_fails(
+    lead: Lead, executor: Executor, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    throttled = {f"{role}.replication.throttled.replicas": "*" for role in ("leader", "follower")}
+    topic = await placed([[4, 1]], throttled)
+    await fill(four_brokers, topic, 1, _KILOBYTES)
+    await hold(kafka, "1")
+    move = MoveRecord(topic, 0, (4, 1), (2, 1), 0, now_ms())
+    failed: list[frozenset[int]] = []
+
+    async def work(leader: Leader) -> None:
+        purpose = Purpose(Kind.REMOVAL, (3, 4))
+        await leader.write({key_of(ExecutionRecord): ExecutionRecord(purpose=purpose, batch=(move,))})
+
+        async def has_stalled() -> bool:
+            outcome = await executor.step(leader, await look(kafka, _SECONDS), purpose, {}, frozenset({3, 4}))
+            if outcome.failure is not None and outcome.failure.code == 10054:
+                failed.append(outcome.broker_ids)
+            await asyncio.sleep(0.3)
+            return bool(failed)
+
+        await until(has_stalled)
+        await executor.stop(leader, await look(kafka, _SECONDS))
+
+    await _begin(kafka, move)
+    await lead(work)
+    assert failed == [frozenset({4})]

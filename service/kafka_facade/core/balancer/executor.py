@@ -178,9 +178,9 @@ class Executor:
         self, leader: Leader, seen: Look, record: ExecutionRecord, stalled: Sequence[MoveRecord]
     ) -> Outcome:
         """Plan anew for moves to brokers that are down; others will not end, either, if they are made again."""
-        down = [move for move in stalled if any(not seen.alive.get(broker) for broker in move.adding)]
+        down = [move for move in stalled if _is_given_up(move, record.purpose, seen)]
         if down:
-            logger.warning("the moves of %d partitions to brokers that are down are given up", len(down))
+            logger.warning("the moves of %d partitions to or from brokers that are down are given up", len(down))
             await self._drop(leader, record, down)
             return _GOES_ON
         topic, partition = stalled[0].place
@@ -188,7 +188,7 @@ class Executor:
             f"The move of partition {partition} of topic {quote(topic)} makes no progress: the partition is written "
             "faster than the throttle of replication, or brokers that have its records do not answer."
         )
-        return Outcome(failure=Failure(STALLED, message))
+        return Outcome(failure=Failure(STALLED, message), broker_ids=_concerned(stalled, record.purpose))
 
     async def _settle(self, leader: Leader, seen: Look, record: ExecutionRecord) -> ExecutionRecord:
         """Take the moves that have ended out of the batch, and let their preferred leaders lead."""
@@ -196,15 +196,14 @@ class Executor:
         finished: list[MoveRecord] = []
         before, self._gone_since = self._gone_since, {}
         for move in record.batch:
-            found = seen.placement.partitions.get(move.place)
-            if found is None:
-                continue
             if move.place not in seen.moving:
-                if found.replicas == move.replicas:
+                found = seen.placement.partitions.get(move.place)
+                if found is not None and found.replicas == move.replicas:
                     finished.append(move)
                     continue
-                since = before.get(move.place, time.monotonic())
-                if time.monotonic() - since > _LOST_SECONDS:
+                # One answer may leave a partition out, since metadata lags behind.
+                since = before.get(move.place, self._clock.now())
+                if self._clock.now() - since > _LOST_SECONDS:
                     self._forget_plan()
                     continue
                 self._gone_since[move.place] = since
@@ -317,7 +316,8 @@ class Executor:
         if refused and self._failures >= _MOST_FAILURES:
             (topic, partition), error = next(iter(refused.items()))
             message = f"Kafka does not move partition {partition} of topic {quote(topic)}: {error.message}"
-            return Outcome(failure=Failure(REFUSED, message))
+            concerned = _concerned([move for move in new if move.place in refused], record.purpose)
+            return Outcome(failure=Failure(REFUSED, message), broker_ids=concerned)
         return _GOES_ON
 
     async def _reason_to_wait(self, seen: Look, record: ExecutionRecord) -> Failure | None:
@@ -348,6 +348,17 @@ def _is_needless(move: MoveRecord, purpose: Purpose, seen: Look, leaving: frozen
     """Return whether all brokers that would lose replicas may keep them: a removal was cancelled, or they are back."""
     brokers = move.removing if purpose.emptied else ()
     return bool(brokers) and all(seen.alive.get(broker) and broker not in leaving for broker in brokers)
+
+
+def _is_given_up(move: MoveRecord, purpose: Purpose, seen: Look) -> bool:
+    """Return whether a stalled move is cancelled: to a broker that is down, or from one whose removal has failed."""
+    others = set(move.removing) - set(purpose.broker_ids) if purpose.kind is Kind.REMOVAL else ()
+    return any(not seen.alive.get(broker) for broker in (*move.adding, *others))
+
+
+def _concerned(moves: Iterable[MoveRecord], purpose: Purpose) -> frozenset[int]:
+    """Return the brokers of a purpose that moves concern; none means all."""
+    return frozenset(broker for move in moves for broker in (*move.adding, *move.removing)) & set(purpose.broker_ids)
 
 
 def _no_plan(entries: Sequence[Unsolvable]) -> Outcome:
