@@ -6,11 +6,12 @@ import asyncio
 import signal
 
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AclOperation, AdminClient
 
 from balancer.conftest import PlacedTopic
 from balancer.removing import Cluster, NewCluster, fill, hold, until_moving
 from balancer.waiting import until
+from denial import CLUSTER, denied
 from kafka_facade.core.configs.model import ConfigAlteration
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade_devstack.background import BackgroundStack
@@ -127,6 +128,27 @@ async def test_a_move_that_makes_no_progress_fails(
     assert task["error_code"] == 10054
     # Kafka's own topics move, too.
     assert " makes no progress: the partition is written faster than the throttle" in task["error_message"]
+    await _until_none_moves(kafka)
+    assert await cluster.replicas(topic) == {0: [4, 1]}
+
+
+async def test_the_gateway_loses_the_right_to_look(
+    new_cluster: NewCluster, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    """The removal fails instead of waiting for ever; its moves are cancelled when the gateway may look again."""
+    topic = await placed([[4, 1]])
+    await fill(four_brokers, topic, 1, _KILOBYTES)
+    await hold(kafka, "1")
+    cluster = await new_cluster(**_SLOW)
+    await cluster.remove(4)
+    await until_moving(kafka, topic, 1)
+    async with denied(four_brokers, (*CLUSTER, AclOperation.DESCRIBE)):
+        # Five looks in a row.
+        await asyncio.sleep(45)
+    # Not all brokers learn of it at once.
+    await asyncio.sleep(2)
+    await cluster.until_steps(4, *_FAILED, seconds=5)
+    assert (await cluster.task(4))["error_code"] == 10052
     await _until_none_moves(kafka)
     assert await cluster.replicas(topic) == {0: [4, 1]}
 

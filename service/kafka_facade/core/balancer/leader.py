@@ -32,8 +32,17 @@ from kafka_facade.core.balancer.records import (
 )
 from kafka_facade.core.balancer.removals import REMOVE, Removals
 from kafka_facade.core.balancer.snapshots import Look, look
+from kafka_facade.core.balancer.stalls import Patience
 from kafka_facade.core.balancer.states import UnevenLoadState
-from kafka_facade.core.balancer.steps import MOVED_AWAY, MOVING_AWAY, REMOVAL, REMOVE_BROKER, TaskEvent
+from kafka_facade.core.balancer.steps import (
+    MOVED_AWAY,
+    MOVING_AWAY,
+    REMOVAL,
+    REMOVE_BROKER,
+    TABLES,
+    TaskEvent,
+    TaskStatus,
+)
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.exclusions.keeper import ExclusionRecord, wanted
 from kafka_facade.core.exclusions.model import ExclusionChange
@@ -49,7 +58,8 @@ _LEAST_PAUSE_SECONDS: Final = 0.3
 _PAUSE_FACTOR: Final = 4
 # How long not to try again to replace replicas that could not be replaced.
 _RETRY_SECONDS: Final = 600.0
-# How long a broker may have replicas that no metadata shows: those that have moved are deleted in a moment.
+# How long a broker may have replicas that no metadata shows (those that have moved are deleted in a moment), or
+# throttles that cannot be removed.
 _LEFT_SECONDS: Final = 60.0
 # How many steps in a row may fail with an error that is not retriable.
 _MOST_FAILED_STEPS: Final = 5
@@ -76,6 +86,7 @@ class Balancer:
         self._purpose: Purpose | None = None
         self._failed_steps = 0
         self._failing = self._executor.patience()
+        self._releasing = Patience(_LEFT_SECONDS, time.monotonic)
 
     def register(self, handlers: Handlers) -> None:
         """Serve the change, and work in the background."""
@@ -115,7 +126,11 @@ class Balancer:
             await self._wait(leader, running)
             return
         began = time.monotonic()
-        seen = await look(self._kafka, STEP_SECONDS)
+        try:
+            seen = await look(self._kafka, STEP_SECONDS)
+        except FacadeError as error:
+            await self._fail_unseen(leader, running, error)
+            return
         seconds = time.monotonic() - began
         running = await self._advance(leader, running, seen)
         moves = await self._move(leader, running, seen)
@@ -131,6 +146,7 @@ class Balancer:
             self._given_up = None
             self._purpose = None
             self._end_failures()
+            self._releasing.end()
             self._executor.forget()
             self._monitor.forget()
 
@@ -194,6 +210,14 @@ class Balancer:
         self._end_failures()
         return Outcome(failure=Failure(REFUSED, error.message))
 
+    async def _fail_unseen(self, leader: Leader, running: Iterable[TaskRecord], error: FacadeError) -> None:
+        """Fail tasks whose brokers cannot be looked at, such as without a right. An outage of Kafka fails none."""
+        if error.codes.retriable:
+            raise error
+        outcome = self._after_error(error)
+        moving = [task for task in running if (task.steps, TaskEvent.FAILED) in TABLES[task.task_type]]
+        await self._write(leader, [task.after(TaskEvent.FAILED, outcome.failure) for task in moving])
+
     def _end_failures(self) -> None:
         self._failed_steps = 0
         self._failing.end()
@@ -235,6 +259,7 @@ class Balancer:
         before, self._empty = self._empty, frozenset(broker_id for broker_id in removed if broker_id not in named)
         found: list[TaskRecord] = []
         changed: list[TaskRecord] = []
+        moving: dict[str, TaskRecord] = {}
         records: dict[str, StateRecord | None] = {}
         for task in running:
             alive = seen.alive.get(task.broker_id, False)
@@ -262,8 +287,13 @@ class Balancer:
                     after = task.after(TaskEvent.FAILED, left)
             if after is not None:
                 changed.append(after)
+                if task.steps == MOVING_AWAY and after.status is not TaskStatus.FAILED:
+                    moving[task.key] = task
             found.append(after or task)
-        await self._release(leader, found, seen)
+        if not await self._release(leader, found, seen):
+            # They are reported as done once their brokers may be stopped.
+            found = [moving.get(task.key, task) for task in found]
+            changed = [task for task in changed if task.key not in moving]
         await self._write(leader, changed, records)
         return [task for task in found if task.is_running]
 
@@ -273,9 +303,13 @@ class Balancer:
         Metadata leaves out topics that the gateway may not describe.
         """
         broker_id = task.broker_id
-        known = (await self._kafka.placement.disks([broker_id], STEP_SECONDS)).get(broker_id)
+        reason = ""
+        try:
+            known = (await self._kafka.placement.disks([broker_id], STEP_SECONDS)).get(broker_id)
+        except FacadeError as error:
+            known, reason = None, f" {error.message}"
         if known is None:
-            return Failure(REFUSED, f"Broker {broker_id} does not tell which replicas it has.")
+            return Failure(REFUSED, f"Broker {broker_id} does not tell which replicas it has.{reason}")
         if not known.sizes:
             self._left_since.pop(broker_id, None)
             return None
@@ -288,15 +322,25 @@ class Balancer:
         now = time.monotonic()
         return now - self._left_since.setdefault(task.broker_id, now) > _LEFT_SECONDS
 
-    async def _release(self, leader: Leader, tasks: Iterable[TaskRecord], seen: Look) -> None:
-        """Remove throttles of brokers without replicas, before they are reported as done and may be stopped."""
+    async def _release(self, leader: Leader, tasks: Iterable[TaskRecord], seen: Look) -> bool:
+        """Remove throttles of brokers without replicas; return whether these may be reported as done and be stopped."""
         record = leader.view.get(ExecutionRecord)
-        if any(task.steps == MOVING_AWAY for task in tasks) or record is None or record.purpose.kind != Kind.REMOVAL:
-            done = {task.broker_id for task in tasks if task.steps != MOVING_AWAY and task.broker_id in self._empty}
-            alive = {broker_id: is_alive for broker_id, is_alive in seen.alive.items() if broker_id in done}
-            await self._executor.lift_throttles(leader, alive, topics=False)
-        else:
-            await self._executor.stop(leader, seen)
+        try:
+            if (
+                any(task.steps == MOVING_AWAY for task in tasks)
+                or record is None
+                or record.purpose.kind != Kind.REMOVAL
+            ):
+                done = {task.broker_id for task in tasks if task.steps != MOVING_AWAY and task.broker_id in self._empty}
+                alive = {broker_id: is_alive for broker_id, is_alive in seen.alive.items() if broker_id in done}
+                await self._executor.lift_throttles(leader, alive, topics=False)
+            else:
+                await self._executor.stop(leader, seen)
+        except FacadeError as error:
+            logger.warning("moves or throttles can't be ended now: %s", error)
+            return self._releasing.is_over()
+        self._releasing.end()
+        return True
 
     def _after_waiting(self, leader: Leader, task: TaskRecord, *, alive: bool) -> TaskRecord | None:
         if not alive:
