@@ -128,6 +128,32 @@ async def test_no_throttled_replica_stays_if_a_config_could_not_be_altered(
     assert await _replicas(kafka, topic) == {}
 
 
+async def test_a_broker_that_hangs_keeps_no_throttle_of_others(
+    lead: Lead, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    topic = await placed([[1, 2]])
+    await lead(_throttling(Throttles(kafka, _OURS), kafka, _move(topic, 0, (1, 2), (4, 2))))
+    assert {broker for broker, _ in await _rates(kafka)} == {1, 2, 4}
+    lifted: list[bool] = []
+
+    async def lift(leader: Leader) -> None:
+        lifted.append(await Throttles(kafka, _OURS).lift(leader, _ALIVE, 2, topics=False))
+
+    await four_brokers.pause_broker(3)
+    try:
+        await lead(lift)
+    finally:
+        await four_brokers.resume_broker(3)
+    assert lifted == [False]
+
+    async def is_back() -> bool:
+        return {broker for broker, _ in await _rates(kafka)} == {4}
+
+    await until(is_back)
+    await lead(_lifting(kafka))
+    assert await _rates(kafka) == {}
+
+
 class _Overtaken:
     """Reassignments that go on when they are listed, and have ended when the list is there."""
 

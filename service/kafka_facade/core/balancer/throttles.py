@@ -67,13 +67,14 @@ class Throttles:
             # Written once more, so that a leader that is none any more lifts nothing.
             name, record = next(iter(leader.view.all(ThrottleRecord).items()))
             await leader.write({key_of(ThrottleRecord, name): record})
-        await self._restore_topics(leader, names, deadline)
+        # Neither may use all of the time.
+        await self._restore_topics(leader, names, time.monotonic() + _left(deadline) / 2)
         await self._restore_brokers(leader, brokers, deadline)
         return not leader.view.all(ThrottleRecord)
 
     async def _throttle_brokers(self, leader: Leader, brokers: Iterable[int], deadline: float) -> None:
         late = sorted(broker for broker in brokers if f"{_BROKER}{broker}" not in self._set)
-        found = await self._kafka.configs.broker_configs(late, _left(deadline)) if late else []
+        found = await self._kafka.configs.broker_configs(late, _left(deadline) / 2) if late else []
         records: dict[str, ThrottleRecord] = {}
         changes: dict[int, list[ConfigAlteration]] = {}
         for broker, configs in zip(late, found, strict=True):
@@ -87,13 +88,27 @@ class Throttles:
             records[f"{_BROKER}{broker}"] = ThrottleRecord(ours=ours)
             changes[broker] = [ConfigAlteration(name, value) for name, value in ours.items() if name not in there]
         await _write(leader, records)
-        await asyncio.gather(*(self._set_rates(broker, needed, _left(deadline)) for broker, needed in changes.items()))
+        # Topics need time too.
+        failed = await self._alter_brokers(changes, time.monotonic() + _left(deadline) / 2)
+        self._is_new = self._is_new or any(changes[broker] for broker in changes.keys() - failed.keys())
+        self._set.update(f"{_BROKER}{broker}" for broker in changes.keys() - failed.keys())
+        _raise_lasting(failed.values())
 
-    async def _set_rates(self, broker: int, changes: Sequence[ConfigAlteration], timeout: float) -> None:
-        if changes:
-            await self._kafka.configs.alter_broker_configs(broker, changes, False, timeout)
-            self._is_new = True
-        self._set.add(f"{_BROKER}{broker}")
+    async def _alter_brokers(
+        self, changes: Mapping[int, Sequence[ConfigAlteration]], deadline: float
+    ) -> dict[int, FacadeError]:
+        """Alter the configs of brokers at the same time, so that one that hangs delays no other; return the errors."""
+
+        async def alter(broker: int, needed: Sequence[ConfigAlteration]) -> FacadeError | None:
+            try:
+                if needed:
+                    await self._kafka.configs.alter_broker_configs(broker, needed, False, _left(deadline))
+            except FacadeError as error:
+                return error
+            return None
+
+        found = await asyncio.gather(*(alter(broker, needed) for broker, needed in changes.items()))
+        return {broker: error for broker, error in zip(changes, found, strict=True) if error is not None}
 
     async def _throttle_topics(
         self, leader: Leader, wanted: Mapping[str, Mapping[str, Sequence[str]]], deadline: float
@@ -146,23 +161,23 @@ class Throttles:
         await self._forget(leader, done)
 
     async def _restore_brokers(self, leader: Leader, brokers: Sequence[int], deadline: float) -> None:
-        found = await self._kafka.configs.broker_configs(brokers, _left(deadline)) if brokers else []
-        done: dict[str, StateRecord | None] = {}
+        found = await self._kafka.configs.broker_configs(brokers, _left(deadline) / 2) if brokers else []
+        changes: dict[int, list[ConfigAlteration]] = {}
         for broker, configs in zip(brokers, found, strict=True):
             record = leader.view.get(ThrottleRecord, f"{_BROKER}{broker}")
             if record is None or isinstance(configs, FacadeError):
                 continue
             current = _explicit(configs)
             # A rate that has changed since is an operator's.
-            changes = [
+            changes[broker] = [
                 ConfigAlteration(name, operation=AlterOperation.DELETE)
                 for name, value in record.ours.items()
                 if current.get(name) == value
             ]
-            if changes:
-                await self._kafka.configs.alter_broker_configs(broker, changes, False, _left(deadline))
-            done[key_of(ThrottleRecord, f"{_BROKER}{broker}")] = None
-        await self._forget(leader, done)
+        failed = await self._alter_brokers(changes, deadline)
+        done = [broker for broker in changes if broker not in failed]
+        await self._forget(leader, {key_of(ThrottleRecord, f"{_BROKER}{broker}"): None for broker in done})
+        _raise_lasting(failed.values())
 
     async def _forget(self, leader: Leader, done: Mapping[str, StateRecord | None]) -> None:
         await leader.write(done)
@@ -238,6 +253,13 @@ def _restoring(record: ThrottleRecord, current: Mapping[str, str]) -> list[Confi
         else:
             changes.append(ConfigAlteration(name, operation=AlterOperation.DELETE))
     return changes
+
+
+def _raise_lasting(errors: Iterable[FacadeError]) -> None:
+    """Raise the first error that is not retriable; what could not be altered otherwise is altered at the next step."""
+    for error in errors:
+        if not error.codes.retriable:
+            raise error
 
 
 def _left(deadline: float) -> float:
