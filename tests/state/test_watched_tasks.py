@@ -131,6 +131,17 @@ async def test_a_task_that_is_deleted(raw: Raw, watching: Watching) -> None:
             await _next(found)
 
 
+async def test_a_task_in_whose_place_another_one_begins(raw: Raw, watching: Watching) -> None:
+    """The stream does not go on with the other task as if it were the same."""
+    await raw.create()
+    await raw.write(_TASK.key, _value(1))
+    async with aclosing(watching.watch()) as found:
+        assert await _next(found) == 1
+        await watching.write(_value(0, created_ms=_TASK.created_ms + 1))
+        with pytest.raises(NotFound, match="Broker 4 has another task remove-broker now"):
+            await _next(found)
+
+
 async def test_a_topic_that_is_lost_and_created_again(raw: Raw, watching: Watching) -> None:
     await raw.create()
     for moved in range(5):

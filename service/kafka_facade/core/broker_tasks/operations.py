@@ -153,17 +153,22 @@ class BrokerTasks:
         """Yield a task as it is now, and as it is after changes, at most each second, until it has ended.
 
         A caller that is slow gets only the latest. The call's deadline and the caller's rights count at the start.
-        Raises NotFound, also if the task is deleted later, InvalidRequest for an unknown type, and Unavailable at
-        shutdown.
+        Raises NotFound, also if the task is deleted or another one takes its place before its end was seen,
+        InvalidRequest for an unknown type, and Unavailable at shutdown.
         """
         known = await self.get_task(call, GetBrokerTask(request.cluster_id, request.broker_id, request.task_type))
         view = await self._state.view(call.remaining)
         last: TaskRecord | None = None
+        created_ms: int | None = None
         due = 0.0
         while not self._closing.is_set():
             found = view.get(TaskRecord, f"{request.broker_id}/{request.task_type}")
             if found is None:
                 raise _no_task(request.broker_id, request.task_type)
+            created_ms = found.created_ms if created_ms is None else created_ms
+            if found.created_ms != created_ms:
+                message = f"Broker {request.broker_id} has another task {request.task_type} now."
+                raise NotFound(message, broker_id=str(request.broker_id), task_type=request.task_type)
             task = self._copying.with_copied(view, with_progress(view, found))
             wait = _PAUSE_SECONDS
             if task != last:
