@@ -10,13 +10,14 @@ import socket
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from balancer.conftest import PlacedTopic
 from balancer.removing import NewCluster, fill, hold
 from kafka_facade.core.kafka_ports import KafkaPorts
+from kafka_facade.terminal.tasks import showing
 from kafka_facade_devstack.background import BackgroundStack
 
 _SECONDS = 180
@@ -132,6 +133,29 @@ async def test_a_removal_is_followed(
     assert row.split()[:6] == ["4", "remove-broker", "SUCCESS", "EXCLUDED", "COMPLETED", "CANCELED"]
     assert await _run(address, "--type", "add-broker") == Ended(0, "There are no tasks.\n", "")
     assert [entry["broker_id"] for entry in json.loads((await _run(address, "--json")).out)] == [4]
+
+
+def _document(moved: int, total: int, status: str) -> dict[str, Any]:
+    steps = {"partition_reassignment_status": "IN_PROGRESS"}
+    task = {"broker_id": 4, "task_type": "remove-broker", "task_status": status, "sub_task_statuses": steps}
+    counts = {"partitions_total": total, "partitions_moved": moved, "bytes_total": total, "bytes_moved": moved}
+    return counts | {"task": task}
+
+
+def test_the_bar_goes_back_when_the_totals_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()
+    monkeypatch.setenv("COLUMNS", "80")
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        with showing(_document(0, 0, "IN_PROGRESS")["task"], as_json=False) as show:
+            for counts in ((5, 10), (5, 20), (20, 20), (20, 80)):
+                show(_document(*counts, "IN_PROGRESS"))
+            show(_document(20, 200, "FAILED"))
+        terminal.flush()
+        shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert re.findall(r"(\d+)%", shown) == ["0", "50", "25", "100", "25", "10"]
+    assert re.search(r"10%\s+failed", shown)
 
 
 async def test_a_task_that_waits_and_its_message(

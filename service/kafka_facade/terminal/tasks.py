@@ -56,7 +56,7 @@ def follow_task(gateway: TaskGateway, broker_id: int, task_type: str | None, *, 
         raise GatewayError(f"Broker {broker_id} has no task{' ' + task_type if task_type else ''}.")
     chosen = max(known, key=lambda task: (task["task_status"] == "IN_PROGRESS", task["updated_at"]))
     shown: Document = {}
-    with _showing(chosen, as_json=as_json) as show:
+    with showing(chosen, as_json=as_json) as show:
         for progress in gateway.follow(broker_id, chosen["task_type"], _warn):
             shown = document(progress)
             show(shown)
@@ -73,7 +73,7 @@ def _warn(text: str) -> None:
 
 
 @contextmanager
-def _showing(task: Document, *, as_json: bool) -> Iterator[Show]:
+def showing(task: Document, *, as_json: bool) -> Iterator[Show]:
     """Return what shows a task: as JSON lines, a progress bar in a terminal, or lines."""
     if as_json:
         yield lambda progress: click.echo(json.dumps(progress))
@@ -82,7 +82,13 @@ def _showing(task: Document, *, as_json: bool) -> Iterator[Show]:
     else:
         label = name_of(task)
         with click.progressbar(
-            length=_STEPS, label=label, width=0, show_eta=False, update_min_steps=0, item_show_func=lambda text: text
+            length=_STEPS,
+            label=label,
+            width=0,
+            show_eta=False,
+            # It is drawn after each update, also if it goes back.
+            update_min_steps=-_STEPS,
+            item_show_func=lambda text: text,
         ) as bar:
             yield _Bar(bar, len(label)).show
 
@@ -108,5 +114,6 @@ class _Bar:
         room = shutil.get_terminal_size().columns - self._around
         text = fitting(parts if now == MOVING else (now, *parts), room)
         before, self._at = self._at, _STEPS if task["task_status"] == "SUCCESS" else int(_STEPS * share(progress))
-        # Totals may change, so the bar may go back.
+        # Totals may change, so the bar may go back, even from its end.
+        self._bar.finished = False
         self._bar.update(self._at - before, text)
