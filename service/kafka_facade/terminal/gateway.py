@@ -20,6 +20,12 @@ _PING_MS: Final = 20_000
 _PONG_MS: Final = 10_000
 _AWAY_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 1.0
+# What passes: the gateway or its Kafka does not answer now, or has no room for another call.
+_PASSING: Final = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
 _TIMESTAMP: Final = "google.protobuf.Timestamp"
 
 
@@ -66,7 +72,8 @@ class TaskGateway:
     ) -> Iterator[broker_task_pb2.BrokerTaskProgress]:
         """Yield a task until it has ended.
 
-        A gateway that goes away is tried again for a minute; ``tell`` gets a text then. Raises GatewayError.
+        A gateway that goes away, or cannot answer now, is tried again for a minute; ``tell`` gets a text then. Raises
+        GatewayError.
         """
         request = broker_task_pb2.WatchBrokerTaskRequest(
             cluster_id=self._cluster_id, broker_id=broker_id, task_type=task_type
@@ -83,7 +90,7 @@ class TaskGateway:
                         last = progress
                 except grpc.RpcError as error:
                     now = time.monotonic()
-                    if last is None or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    if last is None or error.code() not in _PASSING:
                         raise
                     if away_since is None:
                         away_since = now
