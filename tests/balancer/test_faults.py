@@ -129,7 +129,11 @@ async def test_a_move_that_makes_no_progress_fails(
     # Kafka's own topics move, too.
     assert " makes no progress: the partition is written faster than the throttle" in task["error_message"]
     await _until_none_moves(kafka)
-    assert await cluster.replicas(topic) == {0: [4, 1]}
+
+    async def is_as_before() -> bool:
+        return await cluster.replicas(topic) == {0: [4, 1]}
+
+    await until(is_as_before)
 
 
 async def test_the_gateway_loses_the_right_to_look(
