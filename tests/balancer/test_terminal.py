@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import sys
+import threading
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,23 +64,24 @@ async def _run_in_terminal(gateway: str, *options: str, columns: int = 80) -> En
     finally:
         os.close(theirs)
 
-    def read() -> bytes:
-        found = b""
-        while True:
-            try:
-                part = os.read(ours, 4096)
-            except OSError:
-                # The other end is closed.
-                return found
-            if not part:
-                return found
-            found += part
-
     async with asyncio.timeout(_SECONDS):
-        shown = await asyncio.to_thread(read)
+        shown = await asyncio.to_thread(_read, ours)
         code = await process.wait()
     os.close(ours)
     return Ended(code, shown.decode(), "")
+
+
+def _read(terminal: int) -> bytes:
+    """All that is written to a terminal until its other end is closed."""
+    found = b""
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:
+            return found
+        if not part:
+            return found
+        found += part
 
 
 async def test_a_removal_is_followed(
@@ -144,6 +146,9 @@ def _document(moved: int, total: int, status: str) -> dict[str, Any]:
 
 def test_the_bar_goes_back_when_the_totals_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = os.openpty()
+    reading = threading.Thread(target=lambda: found.append(_read(ours)))
+    found: list[bytes] = []
+    reading.start()
     monkeypatch.setenv("COLUMNS", "80")
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stdout", terminal)
@@ -151,9 +156,9 @@ def test_the_bar_goes_back_when_the_totals_grow(monkeypatch: pytest.MonkeyPatch)
             for counts in ((5, 10), (5, 20), (20, 20), (20, 80)):
                 show(_document(*counts, "IN_PROGRESS"))
             show(_document(20, 200, "FAILED"))
-        terminal.flush()
-        shown = os.read(ours, 65_536).decode()
+    reading.join(_SECONDS)
     os.close(ours)
+    shown = found[0].decode()
     assert re.findall(r"(\d+)%", shown) == ["0", "50", "25", "100", "25", "10"]
     assert re.search(r"10%\s+failed", shown)
 

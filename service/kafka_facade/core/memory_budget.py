@@ -115,8 +115,8 @@ class MemoryBudget:
 
     def take_at_once(self, size: int, reservation: Reservation) -> bool:
         """Take bytes for an empty reservation, unless it would have to wait."""
-        half, held = self.total // 2, self._callers.get(reservation.caller, 0)
-        if self.is_waited_for or size > min(self._free, half) or (held and held + size > half):
+        fits = size <= min(self._free, self.total // 2) and self.is_within_share(size, reservation)
+        if self.is_waited_for or not fits:
             return False
         self._hold(size, reservation)
         return True

@@ -25,7 +25,7 @@ PORTS_SECONDS = 0.5
 class Server(uvicorn.Server):
     """A server that accepts queued connections before it stops listening, and exits with status 0 after a signal."""
 
-    on_ports_closed: Callable[[], None] = staticmethod(lambda: None)
+    on_ports_closed: Callable[[], None] | None = None
     """Called once this process does not listen any more."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -41,7 +41,8 @@ class Server(uvicorn.Server):
             server.close()
         for listener in sockets or ():
             listener.close()
-        self.on_ports_closed()
+        if self.on_ports_closed is not None:
+            self.on_ports_closed()
         loop = asyncio.get_running_loop()
         for connection in accepted:
             with contextlib.suppress(OSError):

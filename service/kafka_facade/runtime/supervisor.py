@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -9,7 +10,7 @@ import socket
 import threading
 import time
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from types import FrameType
 from typing import cast
 
@@ -28,8 +29,8 @@ _LATE_SECONDS = 0.5
 class _Worker(multiprocess.Process):
     """A worker process. ``target`` runs in the worker, everything else in the supervisor."""
 
-    def __init__(self, listens: Connection, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-        self._listens = listens
+    def __init__(self, reports: Connection, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        self._reports = reports
         super().__init__(config, sockets)
 
     def start(self) -> None:
@@ -46,9 +47,14 @@ class _Worker(multiprocess.Process):
 
     def _answer_for(self, server: Server) -> None:
         self._server = server
-        server.on_ports_closed = self._listens.close
+        server.on_ports_closed = self._report_closed_ports
         # Answer the supervisor's pings in a thread, so that a busy event loop does not look dead.
         threading.Thread(target=self.always_pong, name="signs of life", daemon=True).start()
+
+    def _report_closed_ports(self) -> None:
+        # The supervisor may have been killed.
+        with contextlib.suppress(OSError):
+            self._reports.send_bytes(b"closed")
 
 
 class Supervisor(multiprocess.Multiprocess):
@@ -56,9 +62,9 @@ class Supervisor(multiprocess.Multiprocess):
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], timeout: float) -> None:
         # The library has no other way to set the class of its workers.
-        self._until_closed, self._listens = Pipe(duplex=False)
-        """Each worker has the writing end until it has closed the ports."""
-        multiprocess.Process = functools.partial(_Worker, self._listens)  # type: ignore[misc,assignment]
+        self._closed_ports, reports = Pipe(duplex=False)
+        """Each worker sends a message once it has closed the ports."""
+        multiprocess.Process = functools.partial(_Worker, reports)  # type: ignore[misc,assignment]
         super().__init__(config, sockets)
         self._timeout = timeout
         self._told = False
@@ -78,19 +84,26 @@ class Supervisor(multiprocess.Multiprocess):
         self._told = True
         self.should_exit.set()
         end_within(self._timeout + 2 * _LATE_SECONDS)
-        self._listens.close()
-        for process in self.processes:
-            if process.exitcode is None and process.pid is not None:
-                os.kill(process.pid, signal.SIGTERM)
-        threading.Thread(target=self._end_late, args=(time.monotonic(),), name="end", daemon=True).start()
+        for listener in self.sockets:
+            with contextlib.suppress(OSError):
+                if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    # New connections go to workers that still accept, or fail on retry.
+                    listener.listen(0)
+        told = [process.pid for process in self.processes if process.exitcode is None and process.pid is not None]
+        for pid in told:
+            os.kill(pid, signal.SIGTERM)
+        threading.Thread(target=self._end_late, args=(time.monotonic(), len(told)), name="end", daemon=True).start()
 
-    def _end_late(self, told_at: float) -> None:
-        if wait([self._until_closed], PORTS_SECONDS):
+    def _end_late(self, told_at: float, workers: int) -> None:
+        while workers and self._closed_ports.poll(max(0.0, told_at + PORTS_SECONDS - time.monotonic())):
+            self._closed_ports.recv_bytes()
+            workers -= 1
+        if workers:
+            close_ports(self.sockets)
+        else:
             # No worker accepts connections any more.
             for listener in self.sockets:
                 listener.close()
-        else:
-            close_ports(self.sockets)
         time.sleep(max(0.0, told_at + self._timeout + _LATE_SECONDS - time.monotonic()))
         for process in self.processes:
             if process.exitcode is None:

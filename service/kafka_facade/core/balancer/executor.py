@@ -35,7 +35,7 @@ from kafka_facade.core.balancer.records import (
     Purpose,
 )
 from kafka_facade.core.balancer.snapshots import Look
-from kafka_facade.core.balancer.stalls import Patience, Progress, StepClock
+from kafka_facade.core.balancer.stalls import Patience, Stalls, StepClock
 from kafka_facade.core.balancer.throttles import Throttles
 from kafka_facade.core.errors import InvalidKafkaRequest
 from kafka_facade.core.quoting import quote
@@ -84,7 +84,7 @@ class Executor:
         self._clock = StepClock(options.stall_timeout)
         self._blocked = self.patience()
         self._stuck = self.patience()
-        self._progress = Progress(kafka, options.stall_timeout, self._clock.now)
+        self._progress = Stalls(kafka, options.stall_timeout, self._clock.now)
         self._gone_since: dict[Place, float] = {}
         """Since when moves are neither going on nor done."""
         self._failures = 0

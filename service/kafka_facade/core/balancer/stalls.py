@@ -85,8 +85,9 @@ def stand_after(before: Stand | None, lacking: int | None, now: float) -> Stand:
     return Stand(lacking, before.since)
 
 
-class Progress:
-    """Whether moves come closer to their end: new replicas get what they lack of the leader's bytes."""
+class Stalls:
+    """Finds moves that come no closer to their end: the new replicas get nothing of what they lack of the leader's
+    bytes."""
 
     def __init__(self, kafka: BalancerKafka, seconds: float, clock: Clock) -> None:
         self._kafka = kafka

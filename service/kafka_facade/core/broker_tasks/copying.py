@@ -61,8 +61,12 @@ class Copying:
         wanted = [(move.place, broker) for move in moves for broker in move.adding]
         try:
             disks = await self._placement.disks({broker for _, broker in wanted}, _READ_SECONDS)
+            # A broker that does not answer has what it had before.
             self._sizes = {
-                (place, broker): disks[broker].sizes.get(place, 0) for place, broker in wanted if broker in disks
+                (place, broker): disks[broker].sizes.get(place, 0)
+                if broker in disks
+                else self._sizes.get((place, broker), 0)
+                for place, broker in wanted
             }
         except FacadeError as error:
             logger.debug("how much has been copied can't be told: %s", error)

@@ -32,12 +32,9 @@ async def free_headers(lists: list[Sequence[Header]]) -> None:
 
 async def drop_headers(records: Sequence[RecordToProduce | FacadeError]) -> None:
     """Drop the headers of records that have been produced, in time slices: freeing those of one may take 10 ms."""
-    count = 0
+    lists: list[Sequence[Header]] = []
     for record in records:
-        if isinstance(record, FacadeError) or not record.headers:
-            continue
-        count += len(record.headers)
-        record.headers = ()
-        if count > FEW_HEADERS:
-            await time_slice()
-            count = 0
+        if not isinstance(record, FacadeError) and record.headers:
+            lists.append(record.headers)
+            record.headers = ()
+    await free_headers(lists)
