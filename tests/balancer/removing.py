@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 from collections.abc import Awaitable, Callable
@@ -23,6 +24,7 @@ from kafka_facade_devstack.gateway import Gateway
 NewGateway = Callable[..., Awaitable[Gateway]]
 NewCluster = Callable[..., Awaitable["Cluster"]]
 THROTTLES = tuple(f"{role}.replication.throttled" for role in ("leader", "follower"))
+_AUDIT = "kafka_facade.audit: "
 _SECONDS = 120
 
 
@@ -42,6 +44,24 @@ class Cluster:
             return "this worker leads" in await asyncio.to_thread(log.read_text, encoding="utf-8", errors="replace")
 
         await until(leads)
+
+    async def audited(self) -> list[Any]:
+        """The lines of this gateway's audit log."""
+        text = await asyncio.to_thread(self.gateway.child.log.read_text, encoding="utf-8", errors="replace")
+        return [json.loads(line.partition(_AUDIT)[2]) for line in text.splitlines() if _AUDIT in line]
+
+    async def audited_events(self, broker_id: int) -> list[str]:
+        """What was done for the removal of a broker, in the order in which it was first done.
+
+        Each line names the caller, and the task unless it is about the request or the exclusion.
+        """
+        lines = [line for line in await self.audited() if broker_id in line["brokers"]]
+        assert {caller for line in lines for caller in line["callers"]} == {"User:ANONYMOUS"}
+        named = [line for line in lines if line["event"] not in ("removal-asked", "exclusion-set", "exclusion-deleted")]
+        [identifier] = {name for line in named for name in line["tasks"]}
+        assert all(line["tasks"] == [identifier] for line in named)
+        assert identifier.startswith(f"remove-broker/{broker_id}/")
+        return list(dict.fromkeys(line["event"] for line in lines))
 
     async def get(self, path: str) -> Any:
         """The JSON of a path that must be there."""

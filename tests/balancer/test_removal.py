@@ -62,6 +62,19 @@ async def test_replicas_move_away_before_the_broker_is_stopped(
     [older] = (await cluster.get("/remove-broker-tasks"))["data"]
     assert older["partition_reassignment_status"] == older["broker_shutdown_status"] == "COMPLETE"
     assert (await cluster.http.post("/brokers/4:unregister")).status_code == 202
+    assert await cluster.audited_events(4) == [
+        "removal-asked",
+        "task-begun",
+        "exclusion-set",
+        "broker-excluded",
+        "plan-made",
+        "throttles-set",
+        "moves-begun",
+        "moves-completed",
+        "throttles-lifted",
+        "replicas-moved",
+        "task-completed",
+    ]
     # The task stays.
     assert [task["broker_id"] for task in (await cluster.get("/brokers/4/tasks"))["data"]] == [4]
 
@@ -250,6 +263,9 @@ async def test_too_few_brokers(new_cluster: NewCluster, placed: PlacedTopic) -> 
     await cluster.until_steps(4, "FAILED", "EXCLUDED", "ERROR", "CANCELED")
     task = await cluster.task(4)
     assert task["error_code"] == 10006
+    ended = (await cluster.audited())[-1]
+    assert (ended["event"], ended["outcome"], ended["error_code"]) == ("task-failed", "FAILED", 10006)
+    assert ended["message"] == task["error_message"]
     assert task["error_message"] == (
         f"Error while computing the plan for brokers [4]: partition 0 of topic {topic} can't be moved, "
         "since there are too few other brokers."
@@ -306,6 +322,9 @@ async def test_the_leader_is_killed_while_replicas_move(
     await other.until_steps(4, "IN_PROGRESS", "EXCLUDED", "COMPLETED", "PENDING", seconds=240)
     assert all(4 not in brokers for brokers in (await other.replicas(topic)).values())
     assert await other.throttles(topic) == {f"{topic} leader.replication.throttled.replicas": "3:1"}
+    # It knows the caller of the one that began.
+    assert {"moves-completed", "throttles-lifted", "replicas-moved"} <= {*await other.audited_events(4)}
+    assert {"task-begun", "plan-made", "moves-begun"} <= {*await leader.audited_events(4)}
 
 
 async def test_a_removal_is_cancelled_by_deleting_the_exclusion(
@@ -333,6 +352,7 @@ async def test_a_removal_is_cancelled_by_deleting_the_exclusion(
     await until(is_as_before)
     assert await kafka.reassignments.list_reassignments(_SECONDS) == []
     assert (await cluster.http.get("/broker-replica-exclusions/4")).status_code == 404
+    assert {"exclusion-deleted", "moves-cancelled", "task-cancelled"} <= {*await cluster.audited_events(4)}
 
 
 async def test_a_dead_broker_is_removed(

@@ -11,8 +11,8 @@ from kafka_facade.core.reassignments.port import ReassignmentPort
 logger = logging.getLogger("kafka_facade.core")
 
 
-async def cancel(reassignments: ReassignmentPort, moves: Iterable[MoveRecord], timeout: float) -> None:
-    """Cancel moves that go on, and restore the order of replicas, which Kafka does not."""
+async def cancel(reassignments: ReassignmentPort, moves: Iterable[MoveRecord], timeout: float) -> int:
+    """Cancel moves that go on, and restore the order of replicas, which Kafka does not; return how many there were."""
     found = {(entry.topic, entry.partition): entry for entry in await reassignments.list_reassignments(timeout)}
     # An operator may have given a partition another move since.
     going = {
@@ -26,8 +26,9 @@ async def cancel(reassignments: ReassignmentPort, moves: Iterable[MoveRecord], t
     # A move that has ended meanwhile is not cancelled: its order before would be a move back.
     cancelled = {place: before for place, before in going.items() if place not in failed}
     if not cancelled:
-        return
+        return 0
     failed = await reassignments.reassign(cancelled, timeout)
     for (topic, partition), error in failed.items():
         logger.info("the order of the replicas of %s-%d is not restored: %s", topic, partition, error)
     logger.info("cancelled the moves of %d partitions", len(cancelled))
+    return len(cancelled)

@@ -37,6 +37,7 @@ from kafka_facade.core.balancer.records import (
 from kafka_facade.core.balancer.snapshots import Look
 from kafka_facade.core.balancer.stalls import Patience, Stalls, StepClock
 from kafka_facade.core.balancer.throttles import Throttles
+from kafka_facade.core.balancer.trail import note_moves, note_plan, tasks_for
 from kafka_facade.core.errors import InvalidKafkaRequest
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.reassignments.port import Place
@@ -145,6 +146,7 @@ class Executor:
             planned = self._planned(seen, purpose, offline_since_ms, leaving)
             if planned is None:
                 return _GOES_ON
+            note_plan(leader.view, purpose, planned.plan)
             if (found := self._assess(seen, planned, purpose, record)) is not None:
                 return found
         return await self._begin_more(leader, seen, record)
@@ -156,7 +158,8 @@ class Executor:
         if record is not None and record.batch:
             # Written once more, so that a leader that is none any more cancels nothing.
             await leader.write({key_of(ExecutionRecord): record})
-            await cancel(self._kafka.reassignments, record.batch, STEP_SECONDS)
+            cancelled = await cancel(self._kafka.reassignments, record.batch, STEP_SECONDS)
+            note_moves(leader.view, record.purpose, "moves-cancelled", cancelled)
         is_clear = await self.lift_throttles(leader, seen.alive)
         if record is not None:
             await leader.write({**kept_progress(leader.view), key_of(ExecutionRecord): None})
@@ -170,7 +173,8 @@ class Executor:
         """Cancel some of the moves, and plan anew."""
         self._forget_plan()
         await leader.write({key_of(ExecutionRecord): record})
-        await cancel(self._kafka.reassignments, moves, STEP_SECONDS)
+        cancelled = await cancel(self._kafka.reassignments, moves, STEP_SECONDS)
+        note_moves(leader.view, record.purpose, "moves-cancelled", cancelled)
         kept = tuple(move for move in record.batch if move not in moves)
         await leader.write({key_of(ExecutionRecord): msgspec.structs.replace(record, batch=kept)})
 
@@ -216,6 +220,7 @@ class Executor:
         self._failures = 0
         settled = msgspec.structs.replace(record, batch=tuple(going), progress=after_moves(record, finished))
         await leader.write({key_of(ExecutionRecord): settled})
+        note_moves(leader.view, record.purpose, "moves-completed", len(finished))
         return settled
 
     async def _elect(self, seen: Look, finished: Iterable[MoveRecord]) -> None:
@@ -298,12 +303,14 @@ class Executor:
         batch = (*going, *new)
         written = msgspec.structs.replace(record, batch=batch, progress=with_totals(record, batch, queue.waiting))
         await leader.write({key_of(ExecutionRecord): written})
-        await self._throttles.apply(leader, batch, seen.placement, STEP_SECONDS)
+        tasks = tuple(task.identifier for task in tasks_for(leader.view, record.purpose))
+        await self._throttles.apply(leader, batch, seen.placement, STEP_SECONDS, tasks)
         return await self._reassign(leader, written, new)
 
     async def _reassign(self, leader: Leader, record: ExecutionRecord, new: Sequence[MoveRecord]) -> Outcome:
         targets = {move.place: move.replicas for move in new}
         failed = await self._kafka.reassignments.reassign(targets, STEP_SECONDS)
+        note_moves(leader.view, record.purpose, "moves-begun", len(new) - len(failed), len(failed))
         if not failed:
             return _GOES_ON
         kept = tuple(move for move in record.batch if move.place not in failed)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from kafka_facade.core.balancer.executor import STEP_SECONDS, Executor, Outcome
+from kafka_facade.core.balancer.leftovers import LEFT_SECONDS, Leftovers
 from kafka_facade.core.balancer.monitor import Monitor, additions
 from kafka_facade.core.balancer.options import BalancerOptions
 from kafka_facade.core.balancer.plans import PlanMaker
@@ -43,10 +44,10 @@ from kafka_facade.core.balancer.steps import (
     TaskEvent,
     TaskStatus,
 )
+from kafka_facade.core.balancer.trail import note_tasks
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.exclusions.keeper import ExclusionRecord, wanted
 from kafka_facade.core.exclusions.model import ExclusionChange
-from kafka_facade.core.quoting import quote
 from kafka_facade.core.state.handlers import Handlers, Leader
 from kafka_facade.core.state.records import StateRecord, key_of
 from kafka_facade.core.state.view import StateView
@@ -58,9 +59,6 @@ _LEAST_PAUSE_SECONDS: Final = 0.3
 _PAUSE_FACTOR: Final = 4
 # How long not to try again to replace replicas that could not be replaced.
 _RETRY_SECONDS: Final = 600.0
-# How long a broker may have replicas that no metadata shows (those that have moved are deleted in a moment), or
-# throttles that cannot be removed.
-_LEFT_SECONDS: Final = 60.0
 # How many steps in a row may fail with an error that is not retriable.
 _MOST_FAILED_STEPS: Final = 5
 _EXCLUSION_MS: Final = 300_000
@@ -82,11 +80,11 @@ class Balancer:
         self._term = 0
         self._empty: frozenset[int] = frozenset()
         """The brokers that had no replicas at the last look."""
-        self._left_since: dict[int, float] = {}
+        self._leftovers = Leftovers(kafka)
         self._purpose: Purpose | None = None
         self._failed_steps = 0
         self._failing = self._executor.patience()
-        self._releasing = Patience(_LEFT_SECONDS, time.monotonic)
+        self._releasing = Patience(LEFT_SECONDS, time.monotonic)
 
     def register(self, handlers: Handlers) -> None:
         """Serve the change, and work in the background."""
@@ -142,7 +140,7 @@ class Balancer:
         if term != self._term:
             self._term = term
             self._empty = frozenset()
-            self._left_since.clear()
+            self._leftovers.forget()
             self._given_up = None
             self._purpose = None
             self._end_failures()
@@ -269,7 +267,7 @@ class Balancer:
                 if not _is_excluded(leader, task):
                     reason = f"Broker {task.broker_id} is to be removed."
                     records[key_of(ExclusionRecord, task.broker_id)] = ExclusionRecord(
-                        change=ExclusionChange.SET, reason=reason
+                        change=ExclusionChange.SET, reason=reason, caller=task.caller
                     )
                 after = task.after(TaskEvent.TAKEN)
             elif task.steps == MOVED_AWAY:
@@ -278,12 +276,10 @@ class Balancer:
                 # Metadata lags behind: a broker is empty when it was so at the last look, too.
                 is_empty = task.broker_id in self._empty & before
                 if not is_empty:
-                    self._left_since.pop(task.broker_id, None)
-                left = await self._left_on_disk(task, seen) if is_empty and alive else None
+                    self._leftovers.end(task.broker_id)
+                left = await self._leftovers.find(task.broker_id, seen) if is_empty and alive else None
                 after = _after_look(leader, task, alive=alive, is_empty=is_empty and left is None)
-                if after is None and left is not None and self._is_left_for_long(task):
-                    # Another removal waits anew.
-                    del self._left_since[task.broker_id]
+                if after is None and left is not None and self._leftovers.are_lasting(task.broker_id):
                     after = task.after(TaskEvent.FAILED, left)
             if after is not None:
                 changed.append(after)
@@ -296,31 +292,6 @@ class Balancer:
             changed = [task for task in changed if task.key not in moving]
         await self._write(leader, changed, records)
         return [task for task in found if task.is_running]
-
-    async def _left_on_disk(self, task: TaskRecord, seen: Look) -> Failure | None:
-        """Ask a live broker whether it has no replicas; return what it has, as the failure if that lasts.
-
-        Metadata leaves out topics that the gateway may not describe.
-        """
-        broker_id = task.broker_id
-        reason = ""
-        try:
-            known = (await self._kafka.placement.disks([broker_id], STEP_SECONDS)).get(broker_id)
-        except FacadeError as error:
-            known, reason = None, f" {error.message}"
-        if known is None:
-            return Failure(REFUSED, f"Broker {broker_id} does not tell which replicas it has.{reason}")
-        if not known.sizes:
-            self._left_since.pop(broker_id, None)
-            return None
-        topic, partition = min(known.sizes)
-        reason = "" if (topic, partition) in seen.placement.partitions else ", which the gateway may not describe"
-        message = f"Broker {broker_id} still has a replica of partition {partition} of topic {quote(topic)}{reason}."
-        return Failure(REFUSED, message)
-
-    def _is_left_for_long(self, task: TaskRecord) -> bool:
-        now = time.monotonic()
-        return now - self._left_since.setdefault(task.broker_id, now) > _LEFT_SECONDS
 
     async def _release(self, leader: Leader, tasks: Iterable[TaskRecord], seen: Look) -> bool:
         """Remove throttles of brokers without replicas; return whether these may be reported as done and be stopped."""
@@ -358,8 +329,9 @@ class Balancer:
     async def _write(
         self, leader: Leader, tasks: Iterable[TaskRecord], more: dict[str, StateRecord | None] | None = None
     ) -> None:
-        records: dict[str, StateRecord | None] = {task.key: task for task in tasks}
-        for task in tasks:
+        written = list(tasks)
+        records: dict[str, StateRecord | None] = {task.key: task for task in written}
+        for task in written:
             text = f": {task.message}" if task.message else ""
             logger.info(
                 "task %s of broker %d is %s, its replicas %s%s",
@@ -370,6 +342,7 @@ class Balancer:
                 text,
             )
         await leader.write(records | (more or {}))
+        note_tasks(written)
 
     async def _forget_old(self, leader: Leader) -> None:
         before = now_ms() - _KEPT_MS

@@ -29,6 +29,7 @@ from kafka_facade.core.balancer.records import (
 from kafka_facade.core.balancer.snapshots import Look, look
 from kafka_facade.core.balancer.states import BalancerState, UnevenLoadState
 from kafka_facade.core.balancer.steps import ADD_BROKER, ADDITION
+from kafka_facade.core.balancer.trail import note_tasks
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.exclusions.keeper import wanted
 from kafka_facade.core.exclusions.model import ExclusionChange
@@ -127,6 +128,7 @@ class Monitor:
             logger.info("brokers %s have no replicas: they get some", sorted(new))
             tasks = [new_task(broker_id, ADD_BROKER, ADDITION, should_shutdown=False) for broker_id in sorted(new)]
             await leader.write({task.key: task for task in tasks})
+            note_tasks(tasks)
             leader.hurry(0)
         elif self._options.trigger == ANY_UNEVEN_LOAD:
             await self._assess(leader, planned)

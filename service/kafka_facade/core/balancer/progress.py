@@ -25,6 +25,11 @@ from kafka_facade.core.state.view import StateView
 _KINDS: Final = {REMOVE_BROKER: Kind.REMOVAL, ADD_BROKER: Kind.ADDITION}
 
 
+def type_of(kind: Kind) -> str | None:
+    """Return the type of the tasks for which replicas move; None if there are none."""
+    return next((task_type for task_type, each in _KINDS.items() if each is kind), None)
+
+
 def execution_for(purpose: Purpose, before: ExecutionRecord | None) -> ExecutionRecord:
     """Return a new execution, with what goes on and what has been counted for the same brokers."""
     if before is None:

@@ -57,7 +57,8 @@ class TaskProgress(Struct, frozen=True):
 class TaskRecord(StateRecord, frozen=True):
     """A task that removes or adds a broker. Times are in Unix ms; ``message`` also tells what a task waits for.
 
-    ``progress`` is that of its moves; while they go on it is in the :class:`ExecutionRecord`.
+    ``progress`` is that of its moves; while they go on it is in the :class:`ExecutionRecord`. ``caller`` is who asked
+    for a removal; older gateways did not write it.
     """
 
     prefix: ClassVar[str] = "task"
@@ -73,6 +74,7 @@ class TaskRecord(StateRecord, frozen=True):
     code: int | None = None
     message: str | None = None
     progress: TaskProgress | None = None
+    caller: str | None = None
 
     @property
     def steps(self) -> Steps:
@@ -83,6 +85,11 @@ class TaskRecord(StateRecord, frozen=True):
     def key(self) -> str:
         """The key of the record."""
         return key_of(TaskRecord, f"{self.broker_id}/{self.task_type}")
+
+    @property
+    def identifier(self) -> str:
+        """What tells the task from those before and after it on the same broker."""
+        return f"{self.task_type}/{self.broker_id}/{self.created_ms}"
 
     @property
     def is_running(self) -> bool:
@@ -104,7 +111,9 @@ class TaskRecord(StateRecord, frozen=True):
         )
 
 
-def new_task(broker_id: int, task_type: str, steps: Steps, *, should_shutdown: bool) -> TaskRecord:
+def new_task(
+    broker_id: int, task_type: str, steps: Steps, *, should_shutdown: bool, caller: str | None = None
+) -> TaskRecord:
     """Return a task that begins now."""
     now = now_ms()
     return TaskRecord(
@@ -117,6 +126,7 @@ def new_task(broker_id: int, task_type: str, steps: Steps, *, should_shutdown: b
         should_shutdown=should_shutdown,
         created_ms=now,
         updated_ms=now,
+        caller=caller,
     )
 
 
@@ -187,11 +197,12 @@ class ExecutionRecord(StateRecord, frozen=True):
 class ThrottleRecord(StateRecord, frozen=True):
     """A throttle of a broker (``broker/3``) or a topic (``topic/name``), written before it is set.
 
-    ``ours`` is what was added to the configs that were there.
+    ``ours`` is what was added to the configs that were there, and ``tasks`` are what it was set for.
     """
 
     prefix: ClassVar[str] = "throttle"
     ours: dict[str, str]
+    tasks: tuple[str, ...] = ()
 
 
 class Load(Struct, frozen=True):

@@ -25,6 +25,7 @@ class RemoveBrokersChange(Struct):
     cluster_id: str
     broker_ids: list[int]
     should_shutdown: bool
+    caller: str | None = None
 
 
 class Accepted(Struct):
@@ -60,7 +61,9 @@ class Removals:
                 )
         records: dict[str, StateRecord | None] = {}
         for broker_id in asked.broker_ids:
-            task = new_task(broker_id, REMOVE_BROKER, REMOVAL, should_shutdown=asked.should_shutdown)
+            task = new_task(
+                broker_id, REMOVE_BROKER, REMOVAL, should_shutdown=asked.should_shutdown, caller=asked.caller
+            )
             known = leader.view.get(TaskRecord, f"{broker_id}/{REMOVE_BROKER}")
             if known is not None and known.is_running:
                 if known.should_shutdown == asked.should_shutdown:

@@ -13,6 +13,7 @@ from typing import Final
 
 from kafka_facade.core.balancer.port import BalancerKafka, Placement
 from kafka_facade.core.balancer.records import MoveRecord, ThrottleRecord
+from kafka_facade.core.balancer.trail import note_throttles
 from kafka_facade.core.configs.model import AlterOperation, Config, ConfigAlteration
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, NotFound
 from kafka_facade.core.state.handlers import Leader
@@ -42,15 +43,27 @@ class Throttles:
         """Forget what has been set: another worker may have led meanwhile."""
         self._set.clear()
 
-    async def apply(self, leader: Leader, moves: Sequence[MoveRecord], placement: Placement, timeout: float) -> None:
-        """Throttle these moves. Throttles of brokers stay until :meth:`lift`, those of other topics are removed."""
+    async def apply(
+        self,
+        leader: Leader,
+        moves: Sequence[MoveRecord],
+        placement: Placement,
+        timeout: float,
+        tasks: tuple[str, ...] = (),
+    ) -> None:
+        """Throttle these moves. Throttles of brokers stay until :meth:`lift`, those of other topics are removed.
+
+        ``tasks`` are those for which the replicas move.
+        """
         if self._rate < 0:
             return
         deadline = time.monotonic() + timeout
         brokers = {broker for move in moves for broker in (*move.before, *move.replicas)}
-        await self._throttle_brokers(leader, brokers & placement.racks.keys(), deadline)
+        set_on = await self._throttle_brokers(leader, brokers & placement.racks.keys(), deadline, tasks)
         wanted = _entries(moves)
-        await self._throttle_topics(leader, wanted, deadline)
+        topics = await self._throttle_topics(leader, wanted, deadline, tasks)
+        if set_on or topics:
+            note_throttles(leader.view, "throttles-set", tasks, set_on, topics)
         done = [name for name in _names(leader, _TOPIC) if name not in wanted]
         await self._restore_topics(leader, done, deadline)
         if self._is_new:
@@ -72,7 +85,10 @@ class Throttles:
         await self._restore_brokers(leader, brokers, deadline)
         return not leader.view.all(ThrottleRecord)
 
-    async def _throttle_brokers(self, leader: Leader, brokers: Iterable[int], deadline: float) -> None:
+    async def _throttle_brokers(
+        self, leader: Leader, brokers: Iterable[int], deadline: float, tasks: tuple[str, ...]
+    ) -> list[int]:
+        """Set rates; return the brokers on which they were set."""
         late = sorted(broker for broker in brokers if f"{_BROKER}{broker}" not in self._set)
         found = await self._kafka.configs.broker_configs(late, _left(deadline) / 2) if late else []
         records: dict[str, ThrottleRecord] = {}
@@ -85,14 +101,16 @@ class Throttles:
             old = {} if record is None else record.ours
             # The rate of an operator wins.
             ours = {name: old.get(name, str(self._rate)) for name in _RATES if there.get(name) in (None, old.get(name))}
-            records[f"{_BROKER}{broker}"] = ThrottleRecord(ours=ours)
+            records[f"{_BROKER}{broker}"] = ThrottleRecord(ours=ours, tasks=tasks)
             changes[broker] = [ConfigAlteration(name, value) for name, value in ours.items() if name not in there]
         await _write(leader, records)
         # Topics need time too.
         failed = await self._alter_brokers(changes, time.monotonic() + _left(deadline) / 2)
-        self._is_new = self._is_new or any(changes[broker] for broker in changes.keys() - failed.keys())
+        altered = [broker for broker in changes if changes[broker] and broker not in failed]
+        self._is_new = self._is_new or bool(altered)
         self._set.update(f"{_BROKER}{broker}" for broker in changes.keys() - failed.keys())
         _raise_lasting(failed.values())
+        return altered
 
     async def _alter_brokers(
         self, changes: Mapping[int, Sequence[ConfigAlteration]], deadline: float
@@ -111,8 +129,13 @@ class Throttles:
         return {broker: error for broker, error in zip(changes, found, strict=True) if error is not None}
 
     async def _throttle_topics(
-        self, leader: Leader, wanted: Mapping[str, Mapping[str, Sequence[str]]], deadline: float
-    ) -> None:
+        self,
+        leader: Leader,
+        wanted: Mapping[str, Mapping[str, Sequence[str]]],
+        deadline: float,
+        tasks: tuple[str, ...],
+    ) -> list[str]:
+        """Name the replicas to throttle; return the topics on which that has changed something."""
         topics = list(wanted)
         found = await self._kafka.configs.topic_configs(topics, _left(deadline)) if topics else []
         during: dict[str, ThrottleRecord] = {}
@@ -127,8 +150,9 @@ class Throttles:
             old = {} if record is None else record.ours
             ours, needed = _replacing(old, wanted[topic], _explicit(configs))
             # The config may have the old entries or the new ones until it is known to be altered.
-            during[name] = ThrottleRecord(ours={key: _union(old.get(key, ""), text) for key, text in ours.items()})
-            after[name] = ThrottleRecord(ours=ours)
+            both = {key: _union(old.get(key, ""), text) for key, text in ours.items()}
+            during[name] = ThrottleRecord(ours=both, tasks=tasks)
+            after[name] = ThrottleRecord(ours=ours, tasks=tasks)
             if needed:
                 changes[topic] = needed
         await _write(leader, during)
@@ -138,6 +162,7 @@ class Throttles:
             if not isinstance(error, NotFound):
                 raise error
         await _write(leader, after)
+        return [topic for topic in changes if topic not in failed]
 
     async def _restore_topics(self, leader: Leader, topics: Collection[str], deadline: float) -> None:
         if not topics:
@@ -180,15 +205,26 @@ class Throttles:
         _raise_lasting(failed.values())
 
     async def _forget(self, leader: Leader, done: Mapping[str, StateRecord | None]) -> None:
+        names = [key.removeprefix(f"{ThrottleRecord.prefix}/") for key in done]
+        found = [record for name in names if (record := leader.view.get(ThrottleRecord, name)) is not None]
         await leader.write(done)
-        prefix = key_of(ThrottleRecord, "")
-        self._set -= {key.removeprefix(f"{prefix}/") for key in done}
+        self._set.difference_update(names)
+        if found:
+            tasks = [task for record in found for task in record.tasks]
+            note_throttles(leader.view, "throttles-lifted", tasks, *_parts(names))
 
 
 async def _write(leader: Leader, records: Mapping[str, ThrottleRecord]) -> None:
     """Write the records that differ from those that are there."""
     changed = {name: record for name, record in records.items() if leader.view.get(ThrottleRecord, name) != record}
     await leader.write({key_of(ThrottleRecord, name): record for name, record in changed.items()})
+
+
+def _parts(names: Iterable[str]) -> tuple[list[int], list[str]]:
+    """Return the brokers and the topics that records are about."""
+    known = list(names)
+    brokers = [int(name.removeprefix(_BROKER)) for name in known if name.startswith(_BROKER)]
+    return brokers, [name.removeprefix(_TOPIC) for name in known if name.startswith(_TOPIC)]
 
 
 def _names(leader: Leader, prefix: str) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from kafka_facade.core import limits
+from kafka_facade.core.audit import audit
 from kafka_facade.core.balancer.port import PlacementPort
 from kafka_facade.core.balancer.progress import with_progress
 from kafka_facade.core.balancer.records import TaskProgress, TaskRecord, now_ms, tasks_of
@@ -212,8 +213,10 @@ class BrokerTasks:
             raise RetriableKafkaError("No broker is alive.")
         await check_right(call.kafka, live, ExclusionChange.SET, call.remaining)
         await call.kafka.reassignments.reassign({}, call.remaining)
-        change = RemoveBrokersChange(cluster_id, list(broker_ids), should_shutdown)
+        caller = call.caller.principal
+        change = RemoveBrokersChange(cluster_id, list(broker_ids), should_shutdown, caller)
         await self._state.change(REMOVE, change, Accepted, call.remaining)
+        audit("removal-asked", "accepted", callers=[caller], brokers=broker_ids, face=call.caller.face)
         return [BrokerRemoval(cluster_id, broker_id) for broker_id in broker_ids]
 
     async def _tasks(self, call: Call, named_cluster: str | None) -> tuple[str, list[TaskRecord]]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final
 
 import msgspec
 from msgspec import Struct
 
+from kafka_facade.core.audit import audit
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, NotFound
 from kafka_facade.core.exclusions.cordoning import cordon
 from kafka_facade.core.exclusions.model import ExclusionChange
@@ -38,7 +39,7 @@ class ExclusionRecord(StateRecord, frozen=True):
     """What is wanted of a broker: to exclude it, or not any more.
 
     ``is_applied`` is whether the broker has done so; without an exclusion there is no record then. ``request`` is the
-    id of the request that wanted it.
+    id of the request that wanted it, and ``caller`` who sent it; older gateways did not write the caller.
     """
 
     prefix: ClassVar[str] = "exclusion"
@@ -46,6 +47,7 @@ class ExclusionRecord(StateRecord, frozen=True):
     reason: str
     is_applied: bool = False
     request: str = ""
+    caller: str | None = None
 
 
 class AlterEntry(Struct):
@@ -60,6 +62,7 @@ class AlterExclusions(Struct):
 
     change: ExclusionChange
     entries: list[AlterEntry]
+    caller: str | None = None
 
 
 class AlterFailure(Struct):
@@ -112,12 +115,15 @@ class ExclusionKeeper:
                 failures.append(failure_of(broker_id, not_excluded(broker_id)))
         before = wanted(leader.view)
         pending = {
-            broker_id: ExclusionRecord(change=asked.change, reason=entry.reason, request=request.identifier)
+            broker_id: ExclusionRecord(
+                change=asked.change, reason=entry.reason, request=request.identifier, caller=asked.caller
+            )
             for broker_id, entry in entries.items()
         }
         # Written first: only a leader that is not fenced may go on.
         await leader.write({_key(broker_id): record for broker_id, record in pending.items()})
         outcomes = await self._apply(pending, deadline - time.monotonic())
+        _note(pending, outcomes)
         records: dict[str, StateRecord | None] = {}
         for broker_id, outcome in outcomes.items():
             if isinstance(outcome, FacadeError):
@@ -146,7 +152,10 @@ class ExclusionKeeper:
                 if broker_id in cordoned and not cordoned[broker_id]
             }
         done: dict[str, ExclusionRecord | None] = {}
-        for broker_id, outcome in (await self._apply(late, _BACKGROUND_SECONDS)).items():
+        outcomes = await self._apply(late, _BACKGROUND_SECONDS)
+        # Those that wait or fail do so at each look.
+        _note(late, {broker_id: outcome for broker_id, outcome in outcomes.items() if outcome is True})
+        for broker_id, outcome in outcomes.items():
             if isinstance(outcome, FacadeError):
                 self._warn(broker_id, outcome)
             is_removal = late[broker_id].change is ExclusionChange.DELETE
@@ -206,6 +215,19 @@ class ExclusionKeeper:
 def not_excluded(broker_id: int) -> NotFound:
     """Return the error for a broker without an exclusion."""
     return NotFound(f"No replica exclusion for broker {broker_id} was present.", broker_id=str(broker_id))
+
+
+def _note(records: Mapping[int, ExclusionRecord], outcomes: Mapping[int, bool | FacadeError]) -> None:
+    for broker_id, outcome in outcomes.items():
+        record = records[broker_id]
+        failed = isinstance(outcome, FacadeError)
+        audit(
+            "exclusion-set" if record.change is ExclusionChange.SET else "exclusion-deleted",
+            "failed" if failed else "done" if outcome else "waiting",
+            callers=[record.caller],
+            brokers=[broker_id],
+            message=str(outcome) if failed else None,
+        )
 
 
 def _key(broker_id: int) -> str:

@@ -125,7 +125,8 @@ class Exclusions:
             if entry.broker_id not in failed
         ]
         if asked:
-            done = await self._state.change(ALTER, AlterExclusions(change, asked), AlteredExclusions, call.remaining)
+            body = AlterExclusions(change, asked, call.caller.principal)
+            done = await self._state.change(ALTER, body, AlteredExclusions, call.remaining)
             failures += done.failures
         by_broker = {failure.broker_id: failure for failure in failures}
         return [_result(cluster_id, entry, change, by_broker.get(entry.broker_id)) for entry in entries]
