@@ -138,7 +138,7 @@ async def test_frames_behind_unread_answers(gateway_factory: GatewayFactory, top
     tiny = [record_pb2.RecordToProduce(value=record_pb2.RecordData(binary=b"x"))] * 3_000
     large = [record_pb2.RecordToProduce(value=record_pb2.RecordData(binary=b"x" * 500_000))] * 4
     frames = [record_pb2.ProduceStreamRequest(records=record_pb2.ProduceStreamRecords(records=tiny))] * 2
-    frames += [record_pb2.ProduceStreamRequest(records=record_pb2.ProduceStreamRecords(records=large))] * 5
+    frames += [record_pb2.ProduceStreamRequest(records=record_pb2.ProduceStreamRecords(records=large))] * 12
     sent = b"".join(message(len(data), data) for data in (frame.SerializeToString() for frame in [setup, *frames]))
     peak = PeakMemory(gateway)
     async with AsyncExitStack() as stack:
@@ -154,8 +154,8 @@ async def test_frames_behind_unread_answers(gateway_factory: GatewayFactory, top
             headers = {"content-type": "application/vnd.kafka.json.v2+json"}
             answer = await client.post(f"/topics/{name}", headers=headers, content=json.dumps(body))
         assert answer.status_code == 200
-        # They were 480 MB.
-        assert peak.growth() < 300 * MEBIBYTE
+        # They were 1150 MB. gRPC itself keeps some of each connection.
+        assert peak.growth() < 200 * MEBIBYTE
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
