@@ -181,7 +181,7 @@ async def test_another_tool_moves_partitions_for_too_long(
 async def test_partitions_are_under_replicated_for_too_long(
     new_cluster: NewCluster, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
 ) -> None:
-    topic = await placed([[4, 1], [3, 1]])
+    topic = await placed([[4, 1], [4, 3]])
     cluster = await new_cluster(**_IMPATIENT)
     await cluster.get("/brokers/-/tasks")
     await four_brokers.kill_broker(2)

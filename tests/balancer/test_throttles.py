@@ -137,7 +137,7 @@ async def test_a_broker_that_hangs_keeps_no_throttle_of_others(
     lifted: list[bool] = []
 
     async def lift(leader: Leader) -> None:
-        lifted.append(await Throttles(kafka, _OURS).lift(leader, _ALIVE, 2, topics=False))
+        lifted.append(await Throttles(kafka, _OURS).lift(leader, _ALIVE, 6, topics=False))
 
     await four_brokers.pause_broker(3)
     try:
