@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import Producer
@@ -17,7 +19,7 @@ from kafka_facade.core.balancer.steps import MOVING_AWAY, REMOVE_BROKER
 from kafka_facade.core.broker_tasks.model import BrokerTaskProgress, WatchBrokerTask
 from kafka_facade.core.broker_tasks.operations import BrokerTasks
 from kafka_facade.core.call import Caller
-from kafka_facade.core.errors import NotFound, Unavailable
+from kafka_facade.core.errors import NotFound, TopicNotFound, Unavailable
 from kafka_facade.core.kafka_clients import KafkaIdentity
 from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
 from kafka_facade.core.state.records import encode
@@ -39,11 +41,35 @@ def _value(moved: int, **others: Any) -> dict[str, Any]:
     return found | {"progress": progress} | others
 
 
+class _Lagging:
+    """A port over a broker that does not know the topic yet, for as long as ``until`` says."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+        self.until = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    async def _found(self, found: list[Any]) -> list[Any]:
+        return [TopicNotFound()] * len(found) if time.monotonic() < self.until else found
+
+    async def describe_topics(self, names: list[str], timeout: float) -> list[Any]:
+        return await self._found(await self._port.describe_topics(names, timeout))
+
+    async def end_offsets(self, places: list[Any], timeout: float) -> list[Any]:
+        return await self._found(await self._port.end_offsets(places, timeout))
+
+
 class Watching:
     """Streams of the task. No leader works on it."""
 
-    def __init__(self, pipeline: Pipeline, state: State, placement: PlacementPort, servers: str) -> None:
+    def __init__(
+        self, pipeline: Pipeline, state: State, placement: PlacementPort, servers: str, lagging: Sequence[_Lagging]
+    ) -> None:
         self.pipeline = pipeline
+        self.state = state
+        self._lagging = lagging
         self._topic = state.topic
         self._producer = Producer({"bootstrap.servers": servers})
         self._tasks = BrokerTasks(state, pipeline.closing, placement, enabled=False)
@@ -53,6 +79,11 @@ class Watching:
         text = None if value is None else json.dumps(value)
         self._producer.produce(self._topic, text, key=_TASK.key, partition=0)
         assert await asyncio.to_thread(self._producer.flush, _SECONDS) == 0
+
+    def lag(self, seconds: float) -> None:
+        """Let the broker not know the topic for so long."""
+        for port in self._lagging:
+            port.until = time.monotonic() + seconds
 
     async def watch(self) -> AsyncGenerator[BrokerTaskProgress, None]:
         with self.pipeline.admit(_IDENTIFIER, Caller("rest")) as call:
@@ -70,10 +101,13 @@ async def watching(stack: BackgroundStack, topic: str) -> AsyncIterator[Watching
         pipeline = Pipeline(AccessLists(), _SECONDS, kafka=Kafka(pool, lambda *_: identity))
         pipeline.serve({_IDENTIFIER})
         own = await pool.lease(identity, _SECONDS)
-        state = State(own.ports, topic)
+        lagging = _Lagging(own.ports.admin), _Lagging(own.ports.groups)
+        admin, groups = cast("tuple[Any, Any]", lagging)
+        ports = dataclasses.replace(own.ports, admin=admin, groups=groups)
+        state = State(ports, topic)
         state.handlers.records += RECORDS
         await state.start()
-        yield Watching(pipeline, state, own.ports.placement, stack.bootstrap_servers)
+        yield Watching(pipeline, state, own.ports.placement, stack.bootstrap_servers, lagging)
         await state.close()
         own.release()
 
@@ -140,6 +174,19 @@ async def test_a_task_in_whose_place_another_one_begins(raw: Raw, watching: Watc
         await watching.write(_value(0, created_ms=_TASK.created_ms + 1))
         with pytest.raises(NotFound, match="Broker 4 has another task remove-broker now"):
             await _next(found)
+
+
+@pytest.mark.parametrize("needs_topic", [False, True])
+async def test_a_broker_that_does_not_know_the_topic_yet(raw: Raw, watching: Watching, needs_topic: bool) -> None:
+    """What is there is not denied meanwhile."""
+    await raw.create()
+    await raw.write(_TASK.key, _value(3))
+    async with aclosing(watching.watch()) as found:
+        assert await _next(found) == 3
+    watching.state.handlers.needs_topic = needs_topic
+    watching.lag(0.5)
+    async with aclosing(watching.watch()) as found:
+        assert await _next(found) == 3
 
 
 async def test_a_topic_that_is_lost_and_created_again(raw: Raw, watching: Watching) -> None:

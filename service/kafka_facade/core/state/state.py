@@ -37,6 +37,8 @@ logger = logging.getLogger("kafka_facade.core")
 # Interval (s) between looks for a topic that another gateway may have created, or that is lost.
 _LOOK_SECONDS: Final = 30.0
 _LOST_SECONDS: Final = 1.0
+# How long (s) a topic that was there must be unknown before it counts as deleted: a broker may not know it yet.
+_GONE_SECONDS: Final = 2.0
 _CHECK_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 0.1
 # The leader writes each 10 s. If nothing has been read for longer (s), the topic may be another one now.
@@ -76,6 +78,7 @@ class State:
         self._watch: asyncio.Task[None] | None = None
         self._closed = False
         self._looked_at = 0.0
+        self._was_there = False
 
     async def start(self) -> None:
         """Begin to look for the topic."""
@@ -95,7 +98,8 @@ class State:
 
         Raises StateUnusable, KafkaAuthorizationFailed, KafkaTimeout, and other errors of Kafka.
         """
-        session = await self._fresh(time.monotonic() + timeout, create=False)
+        # Without the topic a gateway that creates it would deny what another one has just written.
+        session = await self._fresh(time.monotonic() + timeout, create=self.handlers.needs_topic)
         return StateView(()) if session is None else session.tail.view
 
     async def following(self, view: StateView, seconds: float, timeout: float) -> StateView:
@@ -157,16 +161,27 @@ class State:
                 if self._session is not None and self._session.tail.is_lost:
                     await self._end()
                 if self._session is None:
-                    if not await self._topic.exists(_left(deadline)):
-                        if not create:
-                            return None
+                    if not create and await self._is_gone(deadline):
+                        self._was_there = False
+                        return None
+                    if create and not await self._topic.exists(_left(deadline)):
                         await self._topic.create(_left(deadline))
                     session = _Session(self._kafka, self._topic, self.handlers)
                     await session.open()
                     self._session = session
+                    self._was_there = True
                 return self._session
         except TimeoutError:
             raise KafkaTimeout from None
+
+    async def _is_gone(self, deadline: float) -> bool:
+        """Return whether there is no topic; one that was there is looked for more than once."""
+        until = time.monotonic() + (_GONE_SECONDS if self._was_there else 0)
+        while not await self._topic.exists(_left(deadline)):
+            if time.monotonic() >= until:
+                return True
+            await asyncio.sleep(min(_RETRY_SECONDS, _left(deadline)))
+        return False
 
     async def _drop(self, session: _Session) -> None:
         """Close a session whose topic is lost, unless another call has done so."""
