@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from confluent_kafka import Producer
 
 from balancer.conftest import PlacedTopic
 from balancer.removing import NewCluster, fill, hold
+from kafka_facade.core.balancer.records import new_task
+from kafka_facade.core.balancer.steps import MOVING_AWAY, REMOVE_BROKER
 from kafka_facade.core.kafka_ports import KafkaPorts
+from kafka_facade.core.state.records import encode
 from kafka_facade.terminal.tasks import showing
 from kafka_facade_devstack.background import BackgroundStack
 
@@ -216,6 +220,35 @@ async def test_the_gateway_restarts_meanwhile(
     assert ended.code == 0, ended
     assert ended.err == "kafka-facade: The gateway is away. Trying again ...\n"
     assert ended.lines[-1].startswith("remove-broker 4: done")
+
+
+async def test_another_task_begins_while_the_gateway_is_away(
+    new_cluster: NewCluster, four_brokers: BackgroundStack, placed: PlacedTopic, kafka: KafkaPorts
+) -> None:
+    """It is not shown as if it were the same."""
+    topic = await placed([[4, 1]])
+    await fill(four_brokers, topic, 1, _KILOBYTES)
+    await hold(kafka, "1")
+    cluster = await new_cluster()
+    gateway = cluster.gateway
+    await cluster.remove(4, should_shutdown=False)
+    await cluster.until_steps(4, "IN_PROGRESS", "EXCLUDED", "IN_PROGRESS", "PENDING")
+    names = [entry["topic_name"] for entry in (await cluster.get("/topics"))["data"]]
+    [state] = [name for name in names if name.startswith("state-")]
+    following = asyncio.create_task(_run(gateway.grpc, "--follow", "4"))
+    await asyncio.sleep(3)
+    await four_brokers.call(gateway.stop())
+    task = new_task(4, REMOVE_BROKER, MOVING_AWAY, should_shutdown=False)
+    producer = Producer({"bootstrap.servers": four_brokers.bootstrap_servers})
+    producer.produce(state, encode(task), key=task.key, partition=0)
+    assert await asyncio.to_thread(producer.flush, _SECONDS) == 0
+    await four_brokers.call(gateway.start())
+    ended = await following
+    assert ended.code == 1
+    assert ended.err.splitlines() == [
+        "kafka-facade: The gateway is away. Trying again ...",
+        "kafka-facade: Broker 4 has another task remove-broker now.",
+    ]
 
 
 async def test_without_a_task_or_a_gateway(new_cluster: NewCluster) -> None:

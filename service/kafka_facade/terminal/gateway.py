@@ -85,6 +85,9 @@ class TaskGateway:
                 try:
                     for progress in self._stub.WatchBrokerTask(request):
                         away_since = None
+                        if last is not None and progress.task.created_at != last.task.created_at:
+                            message = f"Broker {broker_id} has another task {task_type} now."
+                            raise GatewayError(message)
                         if progress != last:
                             yield progress
                         last = progress
