@@ -17,6 +17,7 @@ from conftest import GatewayFactory
 from engines import LoneEngine
 from kafka_facade.core.balancer.records import RECORDS
 from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
+from kafka_facade.core.exclusions.keeper import ExclusionRecord
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.state.handlers import ChangeRequest, Done, Leader
 from kafka_facade.core.state.state import State
@@ -140,7 +141,7 @@ async def lead(stack: BackgroundStack, four_brokers: BackgroundStack, kafka: Kaf
         await given[-1](leader)
         return Done(_Empty())
 
-    state.handlers.records += RECORDS
+    state.handlers.records += (*RECORDS, ExclusionRecord)
     state.handlers.changes["work"] = run
     await state.start()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from balancer.conftest import PlacedTopic
 from balancer.removing import Cluster, NewCluster, fill, hold
 from balancer.waiting import until
+from balancer.watchers import WATCHES, Seen, Watch
 from faces.conftest import FACES
 from faces.generic import FaceError
 from kafka_facade.core import errors
@@ -51,6 +54,12 @@ async def _until_task(cluster: Cluster, status: str) -> None:
     await until(has_it, 120)
 
 
+async def _watched(watch: Watch, cluster: Cluster) -> list[Seen]:
+    """What a caller gets of the task that adds broker 4, until its end."""
+    async with asyncio.timeout(240):
+        return [seen async for seen in watch(cluster.gateway, 4, "add-broker")]
+
+
 @pytest.mark.parametrize("face_name", FACES)
 async def test_the_status_on_each_face(new_cluster: NewCluster, four_brokers: BackgroundStack, face_name: str) -> None:
     face = FACES[face_name]((await new_cluster()).gateway)
@@ -92,6 +101,11 @@ async def test_a_new_broker_gets_replicas(new_cluster: NewCluster, kafka: KafkaP
     cluster = await new_cluster(**_OFTEN)
     await _empty_broker_4(cluster)
     await _until_task(cluster, "SUCCESS")
+    for watch in WATCHES.values():
+        [end] = await _watched(watch, cluster)
+        assert (end.broker_id, end.status, end.reassignment) == (4, "SUCCESS", "COMPLETED")
+        assert end.partitions_moved == end.partitions_total >= 1
+        assert end.bytes_moved == end.bytes_total
     task = await cluster.task(4, "add-broker")
     assert task["sub_task_statuses"] == {"partition_reassignment_status": "COMPLETED"}
     assert "shutdown_scheduled" not in task
@@ -132,8 +146,19 @@ async def test_a_removal_overrides_the_addition_of_a_broker(
     cluster = await new_cluster(**_OFTEN)
     await _empty_broker_4(cluster, kafka)
     await _until_task(cluster, "IN_PROGRESS")
+    watching = [asyncio.create_task(_watched(watch, cluster)) for watch in WATCHES.values()]
+
+    async def moves() -> bool:
+        return bool(await kafka.reassignments.list_reassignments(_SECONDS))
+
+    await until(moves)
     await cluster.remove(3, should_shutdown=False)
     await _until_task(cluster, "FAILED")
+    for found in await asyncio.gather(*watching):
+        assert (found[0].broker_id, found[0].status, found[0].reassignment) == (4, "IN_PROGRESS", "IN_PROGRESS")
+        assert max(seen.partitions_total for seen in found) >= 1
+        assert (found[-1].status, found[-1].reassignment) == ("FAILED", "CANCELED")
+        assert found[-1].message == "The balancer operation was overridden by a higher priority operation."
     task = await cluster.task(4, "add-broker")
     assert task["error_code"] == 10013
     assert task["sub_task_statuses"] == {"partition_reassignment_status": "CANCELED"}

@@ -1,8 +1,10 @@
-"""What the leader does about errors that last."""
+"""What the leader does about errors that last, and about looks that are wrong."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AclOperation
@@ -12,9 +14,12 @@ from balancer.conftest import Lead
 from denial import CLUSTER, denied
 from kafka_facade.core.balancer.leader import Balancer
 from kafka_facade.core.balancer.options import BalancerOptions
-from kafka_facade.core.balancer.records import TaskRecord, new_task
-from kafka_facade.core.balancer.steps import MOVING_AWAY, REMOVE_BROKER, TaskStatus
+from kafka_facade.core.balancer.records import TaskRecord, ThrottleRecord, new_task
+from kafka_facade.core.balancer.steps import MOVED_AWAY, MOVING_AWAY, REMOVE_BROKER, TaskStatus
+from kafka_facade.core.clusters.port import Registrations
 from kafka_facade.core.errors import KafkaAuthorizationFailed
+from kafka_facade.core.exclusions.keeper import ExclusionRecord
+from kafka_facade.core.exclusions.model import ExclusionChange
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.state.handlers import Leader
 from kafka_facade.core.state.records import LeaderRecord, key_of
@@ -50,5 +55,60 @@ async def test_looks_that_are_rejected_fail_a_removal_and_count_anew_for_another
             # Not all brokers learn of it at once.
             await asyncio.sleep(2)
             await lead(work)
+    finally:
+        await balancer.close()
+
+
+class _Brokers:
+    """The registry of brokers, which counts looks and may take one for down that runs."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+        self.down: set[int] = set()
+        self.looks = 0
+
+    async def registrations(self, timeout: float) -> Registrations:
+        self.looks += 1
+        found: Registrations = await self._port.registrations(timeout)
+        return dataclasses.replace(found, alive=dict(found.alive) | dict.fromkeys(self.down, False))
+
+
+async def test_a_broker_that_is_down_in_one_look_is_not_stopped(lead: Lead, kafka: KafkaPorts) -> None:
+    brokers: Any = _Brokers(kafka.brokers)
+    balancer = Balancer(dataclasses.replace(kafka, brokers=brokers), BalancerOptions(enabled=True))
+    task = new_task(4, REMOVE_BROKER, MOVED_AWAY, should_shutdown=True)
+    exclusion = ExclusionRecord(change=ExclusionChange.SET, reason="A test.", is_applied=True)
+
+    async def work(leader: Leader) -> None:
+        found: list[TaskStatus] = []
+        await leader.write({task.key: task, key_of(ExclusionRecord, 4): exclusion})
+        await balancer.work(leader)
+        for down in ({4}, set(), {4}, {4}):
+            brokers.down = down
+            await balancer.work(leader)
+            record = leader.view.get(TaskRecord, f"4/{REMOVE_BROKER}")
+            assert record is not None
+            found.append(record.status)
+        assert found == [TaskStatus.IN_PROGRESS] * 3 + [TaskStatus.SUCCESS]
+
+    try:
+        await lead(work)
+    finally:
+        await balancer.close()
+
+
+async def test_a_broker_that_never_returns_keeps_the_leader_idle(lead: Lead, kafka: KafkaPorts) -> None:
+    """Its throttles are looked for less and less often."""
+    brokers: Any = _Brokers(kafka.brokers)
+    balancer = Balancer(dataclasses.replace(kafka, brokers=brokers), BalancerOptions())
+
+    async def work(leader: Leader) -> None:
+        await leader.write({key_of(ThrottleRecord, "broker/77"): ThrottleRecord(ours={})})
+        for _ in range(20):
+            await balancer.work(leader)
+
+    try:
+        await lead(work)
+        assert brokers.looks == 1
     finally:
         await balancer.close()

@@ -322,7 +322,7 @@ async def test_the_leader_is_killed_while_replicas_move(
     await other.until_steps(4, "IN_PROGRESS", "EXCLUDED", "COMPLETED", "PENDING", seconds=240)
     assert all(4 not in brokers for brokers in (await other.replicas(topic)).values())
     assert await other.throttles(topic) == {f"{topic} leader.replication.throttled.replicas": "3:1"}
-    # It knows the caller of the one that began.
+    # It names the caller, although another one led when the call came.
     assert {"moves-completed", "throttles-lifted", "replicas-moved"} <= {*await other.audited_events(4)}
     assert {"task-begun", "plan-made", "moves-begun"} <= {*await leader.audited_events(4)}
 

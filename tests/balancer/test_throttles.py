@@ -16,18 +16,32 @@ from balancer.conftest import Lead, PlacedTopic
 from balancer.removing import fill, hold
 from balancer.waiting import until
 from denial import allowed
+from engines import LoneEngine
 from kafka_facade.core.balancer.executor import Executor
 from kafka_facade.core.balancer.options import BalancerOptions
 from kafka_facade.core.balancer.plans import PlanMaker
-from kafka_facade.core.balancer.records import ExecutionRecord, Kind, MoveRecord, Purpose, now_ms
+from kafka_facade.core.balancer.progress import at_end, with_progress
+from kafka_facade.core.balancer.records import (
+    ExecutionRecord,
+    Kind,
+    MoveRecord,
+    Purpose,
+    TaskProgress,
+    TaskRecord,
+    new_task,
+    now_ms,
+)
 from kafka_facade.core.balancer.snapshots import Look, look
+from kafka_facade.core.balancer.steps import MOVING_AWAY, REMOVE_BROKER
 from kafka_facade.core.balancer.throttles import Throttles
 from kafka_facade.core.configs.model import ConfigAlteration
 from kafka_facade.core.errors import KafkaAuthorizationFailed
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.reassignments.port import MovingPartition
 from kafka_facade.core.state.handlers import Leader
+from kafka_facade.core.state.port import WriterLost
 from kafka_facade.core.state.records import key_of
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
 
 _SECONDS = 60
@@ -176,11 +190,13 @@ class _Overtaken:
         return getattr(self._kafka.reassignments, name)
 
 
-def _stopping(kafka: KafkaPorts, seen: Look, *batch: MoveRecord) -> Callable[[Leader], Awaitable[object]]:
+def _stopping(
+    kafka: KafkaPorts, seen: Look, *batch: MoveRecord, progress: dict[int, TaskProgress] | None = None
+) -> Callable[[Leader], Awaitable[object]]:
     """Stop moves that another leader has begun."""
 
     async def stop(leader: Leader) -> None:
-        record = ExecutionRecord(purpose=Purpose(Kind.REMOVAL, (4,)), batch=batch)
+        record = ExecutionRecord(purpose=Purpose(Kind.REMOVAL, (4,)), batch=batch, progress=progress or {})
         await leader.write({key_of(ExecutionRecord): record})
         plans = PlanMaker(kafka, BalancerOptions())
         executor = Executor(kafka, BalancerOptions(), plans)
@@ -216,6 +232,89 @@ async def test_a_move_that_ends_before_it_is_cancelled_is_not_undone(
         return await _placed(kafka, topic, 0) == move.replicas
 
     await until(has_moved)
+
+
+async def test_a_leader_that_was_killed_before_it_restored_an_order(
+    lead: Lead, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    """Kafka has cancelled the move already."""
+    topic = await placed([[4, 1]], {_LEADER_REPLICAS: "*"})
+    await fill(four_brokers, topic, 1, _KILOBYTES)
+    await hold(kafka, "1")
+    move = _move(topic, 0, (4, 1), (2, 1))
+    assert await kafka.reassignments.reassign({move.place: move.replicas}, _SECONDS) == {}
+    assert await kafka.reassignments.reassign({move.place: None}, _SECONDS) == {}
+
+    async def is_cancelled() -> bool:
+        return await _placed(kafka, topic, 0) == (1, 4)
+
+    await until(is_cancelled)
+    await lead(_stopping(kafka, await look(kafka, _SECONDS), move))
+
+    async def is_restored() -> bool:
+        return await _placed(kafka, topic, 0) == move.before
+
+    await until(is_restored)
+
+
+async def test_moves_that_have_ended_when_a_removal_does_are_counted(
+    lead: Lead, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    topic = await placed([[2, 1]])
+    task = new_task(4, REMOVE_BROKER, MOVING_AWAY, should_shutdown=True)
+    progress = TaskProgress(now_ms(), partitions_total=3, partitions_moved=1)
+    batch = (_move(topic, 0, (4, 1), (2, 1)),)
+    record = ExecutionRecord(purpose=Purpose(Kind.REMOVAL, (4,)), batch=batch, progress={4: progress})
+
+    async def work(leader: Leader) -> None:
+        await leader.write({task.key: task, key_of(ExecutionRecord): record})
+        ended = at_end(leader.view, with_progress(leader.view, task))
+        # A partition that was deleted before it moved is in no total any more.
+        assert ended.progress == TaskProgress(progress.began_ms, partitions_total=2, partitions_moved=2)
+        await _stopping(kafka, await look(kafka, _SECONDS), *batch, progress={4: progress})(leader)
+        kept = leader.view.get(TaskRecord, f"4/{REMOVE_BROKER}")
+        assert kept is not None
+        assert kept.progress is not None
+        assert kept.progress.partitions_moved == 2
+
+    await lead(work)
+
+
+async def test_a_leader_that_is_none_any_more_lifts_no_throttle(
+    lead: Lead, stack: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    topic = await placed([[1, 2]])
+    await lead(_throttling(Throttles(kafka, _OURS), kafka, _move(topic, 0, (1, 2), (3, 2))))
+    before = await _rates(kafka)
+    assert before
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
+    found: list[object] = []
+
+    async def lift(leader: Any) -> None:
+        if found:
+            # It leads again, and makes the change again.
+            return
+        found.append("begun")
+        other = await engine.transactions.open_writer(leader.topic, leader.topic, _SECONDS)
+        try:
+            for topics in (False, True):
+                try:
+                    await Throttles(kafka, _OURS).lift(leader, _ALIVE, _SECONDS, topics=topics)
+                except WriterLost:
+                    found.append("lost")
+            # Brokers show changes a moment later.
+            await asyncio.sleep(1)
+            found.extend([await _rates(kafka) == before, bool(await _replicas(kafka, topic))])
+        finally:
+            await other.close()
+
+    try:
+        await lead(lift)
+    finally:
+        await engine.close(5)
+    assert found == ["begun", "lost", "lost", True, True]
+    await lead(_lifting(kafka))
+    assert await _rates(kafka) == {}
 
 
 async def test_a_move_that_kafka_does_not_cancel_is_left(

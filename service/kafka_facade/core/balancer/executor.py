@@ -38,7 +38,7 @@ from kafka_facade.core.balancer.snapshots import Look
 from kafka_facade.core.balancer.stalls import Patience, Stalls, StepClock
 from kafka_facade.core.balancer.throttles import Throttles
 from kafka_facade.core.balancer.trail import note_moves, note_plan, tasks_for
-from kafka_facade.core.errors import InvalidKafkaRequest
+from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.reassignments.port import Place
 from kafka_facade.core.state.handlers import Leader
@@ -156,9 +156,14 @@ class Executor:
         self._begin(None)
         record = leader.view.get(ExecutionRecord)
         if record is not None and record.batch:
+            try:
+                record = await self._settle(leader, seen, record)
+            except FacadeError as error:
+                logger.info("the moves that have ended can't be counted now: %s", error)
+        if record is not None and record.batch:
             # Written once more, so that a leader that is none any more cancels nothing.
             await leader.write({key_of(ExecutionRecord): record})
-            cancelled = await cancel(self._kafka.reassignments, record.batch, STEP_SECONDS)
+            cancelled = await cancel(self._kafka, record.batch, STEP_SECONDS)
             note_moves(leader.view, record.purpose, "moves-cancelled", cancelled)
         is_clear = await self.lift_throttles(leader, seen.alive)
         if record is not None:
@@ -173,7 +178,7 @@ class Executor:
         """Cancel some of the moves, and plan anew."""
         self._forget_plan()
         await leader.write({key_of(ExecutionRecord): record})
-        cancelled = await cancel(self._kafka.reassignments, moves, STEP_SECONDS)
+        cancelled = await cancel(self._kafka, moves, STEP_SECONDS)
         note_moves(leader.view, record.purpose, "moves-cancelled", cancelled)
         kept = tuple(move for move in record.batch if move not in moves)
         await leader.write({key_of(ExecutionRecord): msgspec.structs.replace(record, batch=kept)})

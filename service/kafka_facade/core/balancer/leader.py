@@ -13,7 +13,7 @@ from kafka_facade.core.balancer.monitor import Monitor, additions
 from kafka_facade.core.balancer.options import BalancerOptions
 from kafka_facade.core.balancer.plans import PlanMaker
 from kafka_facade.core.balancer.port import BalancerKafka
-from kafka_facade.core.balancer.progress import with_progress
+from kafka_facade.core.balancer.progress import at_end, with_progress
 from kafka_facade.core.balancer.records import (
     NOT_STOPPED,
     OVERRIDDEN,
@@ -31,9 +31,10 @@ from kafka_facade.core.balancer.records import (
     tasks_of,
     term_of,
 )
+from kafka_facade.core.balancer.removal_looks import EXCLUSION_DELETED, after_look, is_excluded
 from kafka_facade.core.balancer.removals import REMOVE, Removals
 from kafka_facade.core.balancer.snapshots import Look, look
-from kafka_facade.core.balancer.stalls import Patience
+from kafka_facade.core.balancer.stalls import GrowingPause, Patience
 from kafka_facade.core.balancer.states import UnevenLoadState
 from kafka_facade.core.balancer.steps import (
     MOVED_AWAY,
@@ -46,7 +47,7 @@ from kafka_facade.core.balancer.steps import (
 )
 from kafka_facade.core.balancer.trail import note_tasks
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.exclusions.keeper import ExclusionRecord, wanted
+from kafka_facade.core.exclusions.keeper import ExclusionRecord
 from kafka_facade.core.exclusions.model import ExclusionChange
 from kafka_facade.core.state.handlers import Handlers, Leader
 from kafka_facade.core.state.records import StateRecord, key_of
@@ -55,13 +56,16 @@ from kafka_facade.core.state.view import StateView
 logger = logging.getLogger("kafka_facade.core")
 
 _LEAST_PAUSE_SECONDS: Final = 0.3
+_CONFIRM_SECONDS: Final = 1.0
+# The first and the longest pause between looks for brokers that are down and still have throttles.
+_FIRST_LIFT_SECONDS: Final = 5.0
+_LIFT_SECONDS: Final = 60.0
 # The part of the time that looks at a large cluster may take is one of this and 1.
 _PAUSE_FACTOR: Final = 4
 # How long not to try again to replace replicas that could not be replaced.
 _RETRY_SECONDS: Final = 600.0
 # How many steps in a row may fail with an error that is not retriable.
 _MOST_FAILED_STEPS: Final = 5
-_EXCLUSION_MS: Final = 300_000
 _KEPT_MS: Final = 7 * 24 * 3_600_000
 
 
@@ -80,6 +84,9 @@ class Balancer:
         self._term = 0
         self._empty: frozenset[int] = frozenset()
         """The brokers that had no replicas at the last look."""
+        self._down: set[int] = set()
+        """The brokers to remove that were down at the last look."""
+        self._lifting = GrowingPause(_FIRST_LIFT_SECONDS, _LIFT_SECONDS, time.monotonic)
         self._leftovers = Leftovers(kafka)
         self._purpose: Purpose | None = None
         self._failed_steps = 0
@@ -111,7 +118,7 @@ class Balancer:
             await self._monitor.work(leader, leaving, is_busy=is_busy)
             running = _running(view)
         is_idle = not running and not self._has_load_to_move(view)
-        if is_idle and view.get(ExecutionRecord) is None and not view.all(ThrottleRecord):
+        if is_idle and view.get(ExecutionRecord) is None and not self._may_lift(view):
             return
         # A leader that was paused must not repeat what others have done.
         await leader.refresh()
@@ -140,6 +147,8 @@ class Balancer:
         if term != self._term:
             self._term = term
             self._empty = frozenset()
+            self._down.clear()
+            self._lifting.end()
             self._leftovers.forget()
             self._given_up = None
             self._purpose = None
@@ -159,7 +168,14 @@ class Balancer:
         alive = registrations.alive
         after = [self._after_waiting(leader, task, alive=alive.get(task.broker_id, False)) for task in running]
         await self._write(leader, [task for task in after if task is not None])
-        await self._executor.lift_throttles(leader, alive)
+        if await self._executor.lift_throttles(leader, alive) or running:
+            self._lifting.end()
+        else:
+            self._lifting.grow()
+
+    def _may_lift(self, view: StateView) -> bool:
+        """Whether to look for brokers with throttles; one that never returns is looked for less and less often."""
+        return bool(view.all(ThrottleRecord)) and self._lifting.is_over()
 
     async def _move(self, leader: Leader, running: Iterable[TaskRecord], seen: Look) -> bool:
         """Move replicas for the most important purpose, and return whether there is one; others are overridden."""
@@ -248,7 +264,7 @@ class Balancer:
             failed = [task for task in tasks if not outcome.broker_ids or task.broker_id in outcome.broker_ids]
             await self._write(leader, [task.after(TaskEvent.FAILED, failure) for task in failed])
         elif purpose.kind is Kind.ADDITION:
-            await self._write(leader, [task.after(TaskEvent.DONE) for task in tasks])
+            await self._write(leader, [at_end(leader.view, task).after(TaskEvent.DONE) for task in tasks])
 
     async def _advance(self, leader: Leader, running: Iterable[TaskRecord], seen: Look) -> list[TaskRecord]:
         """Take the next steps of removals; return the tasks that are running still."""
@@ -264,7 +280,7 @@ class Balancer:
             if task.task_type != REMOVE_BROKER:
                 after: TaskRecord | None = None
             elif task.steps == REMOVAL:
-                if not _is_excluded(leader, task):
+                if not is_excluded(leader, task):
                     reason = f"Broker {task.broker_id} is to be removed."
                     records[key_of(ExclusionRecord, task.broker_id)] = ExclusionRecord(
                         change=ExclusionChange.SET, reason=reason, caller=task.caller
@@ -278,7 +294,7 @@ class Balancer:
                 if not is_empty:
                     self._leftovers.end(task.broker_id)
                 left = await self._leftovers.find(task.broker_id, seen) if is_empty and alive else None
-                after = _after_look(leader, task, alive=alive, is_empty=is_empty and left is None)
+                after = after_look(leader, task, alive=alive, is_empty=is_empty and left is None)
                 if after is None and left is not None and self._leftovers.are_lasting(task.broker_id):
                     after = task.after(TaskEvent.FAILED, left)
             if after is not None:
@@ -315,9 +331,15 @@ class Balancer:
 
     def _after_waiting(self, leader: Leader, task: TaskRecord, *, alive: bool) -> TaskRecord | None:
         if not alive:
-            return task.after(TaskEvent.STOPPED)
-        if not _is_excluded(leader, task):
-            return task.after(TaskEvent.CANCELED, _CANCELED)
+            # Metadata lags behind: a broker is down when it was so at the last look, too.
+            if task.broker_id in self._down:
+                return task.after(TaskEvent.STOPPED)
+            self._down.add(task.broker_id)
+            leader.hurry(_CONFIRM_SECONDS)
+            return None
+        self._down.discard(task.broker_id)
+        if not is_excluded(leader, task):
+            return task.after(TaskEvent.CANCELED, EXCLUSION_DELETED)
         if not task.should_shutdown:
             # Asked for meanwhile.
             return task.after(TaskEvent.DONE)
@@ -350,7 +372,6 @@ class Balancer:
         await leader.write(dict.fromkeys(old))
 
 
-_CANCELED: Final = Failure(None, "The exclusion of the broker from new replicas was deleted.")
 _OVERRIDDEN: Final = Failure(OVERRIDDEN, OVERRIDDEN_TEXT)
 _SWITCHED_OFF: Final = Failure(None, "The balancer was switched off.")
 
@@ -362,26 +383,3 @@ def _running(view: StateView) -> list[TaskRecord]:
 
 def _is_lost(seen: Look, broker_id: int) -> bool:
     return not seen.alive.get(broker_id) and broker_id in seen.named
-
-
-def _is_excluded(leader: Leader, task: TaskRecord) -> bool:
-    record = wanted(leader.view).get(task.broker_id)
-    return record is not None and record.change is ExclusionChange.SET
-
-
-def _after_look(leader: Leader, task: TaskRecord, *, alive: bool, is_empty: bool) -> TaskRecord | None:
-    """Return a removal after a look that changes it: one that waits for the exclusion, or whose replicas move."""
-    if not _is_excluded(leader, task):
-        return task.after(TaskEvent.CANCELED, _CANCELED)
-    if task.steps == MOVING_AWAY:
-        if not is_empty:
-            return None
-        if not task.should_shutdown:
-            return task.after(TaskEvent.DONE)
-        return task.after(TaskEvent.MOVED, message=f"The replicas have moved. Stop broker {task.broker_id} now.")
-    if wanted(leader.view)[task.broker_id].is_applied or not alive:
-        return task.after(TaskEvent.EXCLUDED)
-    if now_ms() - task.updated_ms > _EXCLUSION_MS:
-        message = f"Broker {task.broker_id} could not be excluded from new replicas in time."
-        return task.after(TaskEvent.NOT_EXCLUDED, Failure(REFUSED, message))
-    return None

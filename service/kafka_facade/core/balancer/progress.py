@@ -84,6 +84,21 @@ def is_for(record: ExecutionRecord, task: TaskRecord) -> bool:
     return task.is_running and record.purpose.kind is _KINDS[task.task_type] and task.broker_id in record.progress
 
 
+def at_end(view: StateView, task: TaskRecord) -> TaskRecord:
+    """Return a task whose broker is seen to be done: its moves have ended, also those that were not counted yet.
+
+    Partitions that were deleted before they moved count no more.
+    """
+    record = view.get(ExecutionRecord)
+    if task.progress is None:
+        return task
+    found = task.progress
+    if record is not None and is_for(record, task):
+        found = after_moves(record, record.batch)[task.broker_id]
+    done = structs.replace(found, partitions_total=found.partitions_moved, bytes_total=found.bytes_moved)
+    return structs.replace(task, progress=done)
+
+
 def kept_progress(view: StateView) -> dict[str, TaskRecord]:
     """Return the tasks to write together with the end of an execution, by key: they keep its progress."""
     found = ((task, with_progress(view, task)) for task in tasks_of(view))

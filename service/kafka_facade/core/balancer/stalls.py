@@ -63,6 +63,31 @@ class Patience:
         self._since = None
 
 
+class GrowingPause:
+    """A pause that grows from ``first`` to ``longest`` seconds, since what is waited for may never come."""
+
+    def __init__(self, first: float, longest: float, clock: Clock) -> None:
+        self._first = first
+        self._longest = longest
+        self._clock = clock
+        self._seconds = 0.0
+        self._until: float | None = None
+
+    def is_over(self) -> bool:
+        """Whether to look again."""
+        return self._until is None or self._clock() >= self._until
+
+    def grow(self) -> None:
+        """Wait for longer than the last time."""
+        self._seconds = min(max(self._first, 2 * self._seconds), self._longest)
+        self._until = self._clock() + self._seconds
+
+    def end(self) -> None:
+        """Look at once, and begin anew."""
+        self._seconds = 0.0
+        self._until = None
+
+
 class Stand(NamedTuple):
     """The bytes that a move lacked at the last look, None if no broker has told them, and when it last got closer."""
 
