@@ -1,8 +1,9 @@
 """Rejects JSON values that Protobuf's Python parser would change, such as the number ``1_0`` or invalid Base64.
 
-The parser accepts Python's number syntax, turns too large numbers into infinity and booleans into numbers, and skips
-characters that are not Base64. A value must be stored unchanged or rejected. Values of another type are
-rejected too, since the parser's errors are in terms of Python.
+The parser accepts Python's number syntax, turns too large numbers into infinity and booleans into numbers, skips
+characters that are not Base64, rounds times, and keeps only the last value of a field or map key that is given twice
+under different names. A value must be stored unchanged or rejected. Values of another type are rejected too, since the
+parser's errors are in terms of Python.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _SYMBOL: Final = re.compile(r"[A-Za-z_]")
 _NAMED: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 _BASE64: Final = re.compile(r"([A-Za-z0-9+/_-]*)(={0,2})")
-_TIME: Final = re.compile(r"[-+.:0-9A-Za-z]*")
+# RFC 3339, except that the parser checks the date and takes numbers without zeros in front.
+_TIMESTAMP: Final = re.compile(r"[-0-9]+T[:0-9]+(?:\.[0-9]{1,9})?(?:Z|[-+](?:[01][0-9]|2[0-3]):[0-5][0-9])")
+_DURATION: Final = re.compile(r"[-+]?[0-9]+(?:\.[0-9]{1,9})?s")
+# Comma-separated paths of names in lower camel case, which are ASCII.
+_PATHS: Final = re.compile(r"(?:[!-+\-/-^`-~]+(?:[,.](?=[^,.])|\Z))*")
 # Smaller values are rounded to a finite number.
 _LIMITS: Final = {FieldDescriptor.TYPE_FLOAT: float.fromhex("0x1.ffffffp+127"), FieldDescriptor.TYPE_DOUBLE: math.inf}
 
@@ -37,10 +42,13 @@ _RANGES: Final = {
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
 
-_TIMES: Final = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration"})
+_TEXTS: Final[dict[str, tuple[str, re.Pattern[str]]]] = {
+    "google.protobuf.Timestamp": ("a time such as 2026-01-01T00:00:00.5Z", _TIMESTAMP),
+    "google.protobuf.Duration": ("a duration such as 1.5s, with at most 9 digits after the point", _DURATION),
+    "google.protobuf.FieldMask": ("comma-separated paths of fields such as a.fooBar", _PATHS),
+}
 # Their JSON is not made of their fields, and the parser reads it correctly if it has the type.
 _OTHERS: Final[dict[str, tuple[str, type]]] = {
-    "google.protobuf.FieldMask": ("a string", str),
     "google.protobuf.Struct": ("an object", dict),
     "google.protobuf.ListValue": ("an array", list),
     "google.protobuf.Value": ("a value", object),
@@ -73,9 +81,10 @@ class StrictValues:
             value, of, path = waiting.pop()
             if of.file.name == _WRAPPERS:
                 _check_scalar(of.fields_by_name["value"], value, path)
-            elif of.full_name in _TIMES:
-                if not isinstance(value, str) or not _TIME.fullmatch(value):
-                    raise _refusal("a time", value, path)
+            elif of.full_name in _TEXTS:
+                expected, pattern = _TEXTS[of.full_name]
+                if not isinstance(value, str) or not pattern.fullmatch(value):
+                    raise _refusal(expected, value, path)
             elif of.full_name == _ANY:
                 if value != {}:
                     waiting.append(self._any(value, path))
@@ -96,19 +105,25 @@ class StrictValues:
             of = self._pool.FindMessageTypeByName(value["@type"].rpartition("/")[2])
         except KeyError:
             raise _refusal("a message type that the schema knows", value["@type"], (path, "@type")) from None
-        if of.file.name == _WRAPPERS or of.full_name in _TIMES or of.full_name in _OTHERS or of.full_name == _ANY:
+        if of.file.name == _WRAPPERS or of.full_name in _TEXTS or of.full_name in _OTHERS or of.full_name == _ANY:
             if "value" not in value:
                 raise _refusal("an object with the member value", value, path)
+            for name in value.keys() - {"@type", "value"}:
+                raise ValueMismatch(f"{_where((path, name))}: the message has no such field")
             return value["value"], of, (path, "value")
         return {name: member for name, member in value.items() if name != "@type"}, of, path
 
     def _check_message(self, data: dict[str, Any], of: Descriptor, path: _Path, waiting: list[_Task]) -> None:
         fields = self._fields_of(of)
+        names: dict[str, str] = {}
         for name, value in data.items():
-            if value is None:
-                continue
             here = (path, name)
             field = fields.get(name) or self._extension(name, here)
+            # Even with null: it would clear the field.
+            if (other := names.setdefault(field.full_name, name)) != name:
+                raise ValueMismatch(f"{_where(here)}: the same field is also given as {quote(other)}")
+            if value is None:
+                continue
             message = field.message_type
             if message is not None and message.GetOptions().map_entry:
                 _check_map(message, value, here, waiting)
@@ -144,8 +159,11 @@ def _check_map(entry: Descriptor, value: Any, path: _Path, waiting: list[_Task])
         raise _refusal("an object", value, path)
     # The parser checks keys that are strings or booleans.
     if key.type in _INTEGERS:
+        numbers: dict[int, str] = {}
         for index in value:
             _check_scalar(key, index, path)
+            if (other := numbers.setdefault(_whole(index), index)) != index:
+                raise ValueMismatch(f"{_where((path, index))}: the same key is also given as {quote(other)}")
     _check_items(field, value.items(), path, waiting)
 
 
@@ -210,6 +228,14 @@ def _is_integer(field: FieldDescriptor, value: Any) -> bool:
         return Decimal(value) == number and _is_in_range(field, number)
     except ArithmeticError:
         return False
+
+
+def _whole(text: str) -> int:
+    """Return the number that a valid integer in a string stands for, like the parser."""
+    try:
+        return int(text)
+    except ValueError:
+        return int(float(text))
 
 
 def _is_symbol(field: FieldDescriptor, value: Any) -> bool:
