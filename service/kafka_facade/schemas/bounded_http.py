@@ -3,11 +3,15 @@
 The client parses responses on the event loop, in Python: each header, interim response and chunk takes about 20
 microseconds, and the library reads up to 64 KiB at once. Therefore reads are small and run in time slices, and a
 response is limited in bytes, header bytes and chunks.
+
+The library would take what a server sends behind a response as the answer to the next request. Therefore a connection
+with such bytes is closed.
 """
 
 from __future__ import annotations
 
 import importlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 from http.cookiejar import CookieJar
 from typing import Any, Final
@@ -16,6 +20,8 @@ from kafka_facade.core.time_slices import time_slice
 
 # Parsing this many bytes of the shortest interim responses or chunks takes about 10 ms.
 _PIECE: Final = 8 * 1024
+# As much as an event loop receives at once, so that it keeps nothing.
+_RECEIVED: Final = 256 * 1024
 _MAX_HEAD: Final = 32 * 1024
 _MAX_CHUNKS: Final = 5_000
 SMALL_ANSWER: Final = 64 * 1024
@@ -49,12 +55,15 @@ def bound(
         def __init__(self, response: Any) -> None:
             self._stream = response.stream
             self._success = response.is_success
+            self._connection = response.extensions.get("network_stream")
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             content = await _content(self._stream, max_bytes if self._success else SMALL_ANSWER)
             yield reduced(content) if self._success else content
 
         async def aclose(self) -> None:
+            if isinstance(self._connection, _Stream) and _parser(self._stream).trailing_data[0]:
+                self._connection.has_surplus = True
             await self._stream.aclose()
 
     async def limit(response: Any) -> None:
@@ -80,6 +89,13 @@ async def _content(stream: AsyncIterator[bytes], max_bytes: int) -> bytes:
             raise BadAnswer(f"the response is larger than {max_bytes} bytes")
         await time_slice()
     return bytes(found)
+
+
+def _parser(stream: Any) -> Any:
+    """Return the HTTP parser of a response's connection."""
+    while not hasattr(stream, "_connection"):
+        stream = stream._httpcore_stream if hasattr(stream, "_httpcore_stream") else stream._stream
+    return stream._connection._h11_state
 
 
 class _NoCookies(CookieJar):
@@ -110,11 +126,17 @@ class _Stream:
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._received = b""
         self.in_head = True
+        self.has_surplus = False
+        """Whether the parser has bytes left behind a response."""
         self._head = 0
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        piece: bytes = await self._stream.read(min(max_bytes, _PIECE), timeout)
+        if not self._received:
+            self._received = await self._stream.read(_RECEIVED, timeout)
+        size = min(max_bytes, _PIECE)
+        piece, self._received = self._received[:size], self._received[size:]
         if self.in_head:
             self._head += len(piece)
             if self._head > _MAX_HEAD:
@@ -134,4 +156,22 @@ class _Stream:
         return _Stream(await self._stream.start_tls(*arguments, **options))
 
     def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable" and self._has_unread():
+            # The library closes an idle connection that is readable before it sends the next request.
+            return True
         return self._stream.get_extra_info(info)
+
+    def _has_unread(self) -> bool:
+        """Return whether there are bytes behind the response, beside those in the socket."""
+        if self.has_surplus or self._received:
+            return True
+        tls: ssl.SSLObject | None = self._stream.get_extra_info("ssl_object")
+        if tls is None:
+            return False
+        try:
+            tls.read(1)
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError:
+            return True
+        return True

@@ -1,9 +1,9 @@
 """Rejects JSON values that Protobuf's Python parser would change, such as the number ``1_0`` or invalid Base64.
 
 The parser accepts Python's number syntax, turns too large numbers into infinity and booleans into numbers, skips
-characters that are not Base64, rounds times, and keeps only the last value of a field or map key that is given twice
-under different names. A value must be stored unchanged or rejected. Values of another type are rejected too, since the
-parser's errors are in terms of Python.
+characters that are not Base64, and rounds times. Of a field or map key that is given twice under different names, it
+keeps only the last value. A value must be stored unchanged or rejected. Values of another type are rejected too, since
+the parser's errors are in terms of Python.
 """
 
 from __future__ import annotations
