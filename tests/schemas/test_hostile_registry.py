@@ -253,6 +253,24 @@ async def test_cookies_are_ignored(peer: Peer, registry: SchemaRegistry) -> None
     assert sent == [None] * 3
 
 
+@pytest.mark.parametrize("status", [400, 404, 422, 500])
+@pytest.mark.parametrize(
+    "document",
+    [
+        *({"error_code": code, "message": "said"} for code in (10**400, 2**31, 0, -1, None, "40403", 40403.0, True)),
+        *({"error_code": 42201, "message": message} for message in (None, 5, {"said": "said"}, ["said"])),
+        *({"error_code": 10**400, "message": None}, {"error_code": 40403}, {"message": "said"}, {}, [], None),
+    ],
+)
+async def test_errors_that_do_not_match_the_api(
+    peer: Peer, registry: SchemaRegistry, document: Any, status: int
+) -> None:
+    peer.answer = send(document, status)
+    with pytest.raises(SchemaRegistryUnavailable, match="invalid response") as caught:
+        await registry.schema(1, 5)
+    assert caught.value.message.endswith(f"status {status} without a valid error code and message")
+
+
 async def test_a_long_message_is_truncated(peer: Peer, registry: SchemaRegistry) -> None:
     peer.answer = send({"error_code": 40403, "message": "x" * 60_000}, 404)
     with pytest.raises(SchemaLookupFailed, match="40403") as caught:

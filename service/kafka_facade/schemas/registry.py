@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cachetools import LRUCache, TTLCache
 from confluent_kafka.schema_registry import RegisteredSchema, Schema
@@ -54,6 +54,7 @@ _MOST_SAID: Final = 64 * 1024
 _NOT_AUTHORIZED: Final = 40301
 _NOT_FOUND: Final = 404
 _INVALID_SCHEMA: Final = 42201
+_CODES: Final = range(1, 2**31)
 # Retriable statuses: server errors and too many requests (RFC 6585).
 _FAILED: Final = frozenset({429, *range(500, 600)})
 
@@ -359,16 +360,17 @@ def _subject_version(subject: str, found: RegisteredSchema, codec: SchemaCodec) 
 
 
 def _refusal(what: str, error: SchemaRegistryError, secrets: set[str]) -> FacadeError:
-    # A proxy in front of the registry may quote the request's credentials.
-    said = redact(str(error.error_message)[:_MOST_SAID], secrets)
-    text = f"{quote(said)}; error code: {error.error_code}"
     if error.error_code == _NOT_AUTHORIZED:
         return KafkaAuthorizationFailed(what)
-    if error.error_code == _INVALID_SCHEMA:
-        return InvalidSchema(f"Invalid schema: {what}\n{text}")
-    if type(error.error_code) is not int or error.error_code < 1:
-        # Errors of the registry have a code; this one comes from a proxy in front of it.
-        status = f"status {error.http_status_code} without an error code"
+    # The client checks no types.
+    code, said = cast("object", error.error_code), cast("object", error.error_message)
+    if type(code) is not int or code not in _CODES or not isinstance(said, str):
+        # Errors of the registry have both; this one comes from a proxy in front of it.
+        status = f"status {error.http_status_code} without a valid error code and message"
         return SchemaRegistryUnavailable(f"{what}: the Schema Registry returned an invalid response: {status}")
+    # A proxy may quote the request's credentials.
+    text = f"{quote(redact(said[:_MOST_SAID], secrets))}; error code: {code}"
+    if code == _INVALID_SCHEMA:
+        return InvalidSchema(f"Invalid schema: {what}\n{text}")
     kind = SchemaRegistryUnavailable if error.http_status_code in _FAILED else SchemaLookupFailed
     return kind(f"{what}\n{text}", registry_status=str(error.http_status_code))
