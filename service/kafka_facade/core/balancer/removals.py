@@ -17,6 +17,8 @@ from kafka_facade.core.state.records import StateRecord
 
 REMOVE: Final = "brokers.remove"
 """The kind of the change."""
+_ASKED: Final = 1
+_LOOK_SECONDS: Final = 2.0
 
 
 class RemoveBrokersChange(Struct):
@@ -42,7 +44,7 @@ class Removals:
     async def begin(self, leader: Leader, request: ChangeRequest) -> Done:
         """Write a task for each broker; one whose removal is in progress keeps its task.
 
-        Raises BalancerOffline, NotFound, and OnlyReplica.
+        Raises BalancerOffline, NotFound, OnlyReplica, and UnsupportedVersion if brokers cannot be excluded.
         """
         if not self._enabled:
             raise BalancerOffline
@@ -53,6 +55,9 @@ class Removals:
         for broker_id in asked.broker_ids:
             if broker_id not in registrations.alive:
                 raise broker_not_found(broker_id, asked.cluster_id)
+        live = [broker_id for broker_id, is_alive in registrations.alive.items() if is_alive]
+        # Brokers before Kafka 4.3 do not tell. One that hangs delays nothing but this.
+        await self._kafka.cordons.cordons(live[:_ASKED], min(request.timeout / 2, _LOOK_SECONDS))
         for (topic, partition), entry in placement.partitions.items():
             if len(entry.replicas) == 1 and entry.replicas[0] in asked.broker_ids:
                 raise OnlyReplica(

@@ -7,12 +7,14 @@ import time
 from typing import Final
 
 from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
-from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest
+from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, UnsupportedVersion
 from kafka_facade.core.exclusions.model import ExclusionChange
 from kafka_facade.core.exclusions.port import CORDON_ALL, CORDON_CONFIG, ExclusionKafka
 
 _LOOK_SECONDS: Final = 0.05
 _VISIBLE_SECONDS: Final = 3.0
+# Part of Kafka's message about a config that needs a later version of the cluster's metadata.
+_UPGRADE: Final = "metadata.version"
 
 _CHANGES: Final = {
     ExclusionChange.SET: ConfigAlteration(CORDON_CONFIG, CORDON_ALL),
@@ -21,8 +23,16 @@ _CHANGES: Final = {
 
 
 async def check_right(kafka: ExclusionKafka, broker_id: int, change: ExclusionChange, timeout: float) -> None:
-    """Raise the error with which Kafka would reject a change by the owner of these clients."""
-    await kafka.configs.alter_broker_configs(broker_id, [_CHANGES[change]], True, timeout)
+    """Raise the error with which Kafka would reject a change by the owner of these clients.
+
+    Raises UnsupportedVersion if the cluster has not been upgraded yet: its brokers know the config, but reject it.
+    """
+    try:
+        await kafka.configs.alter_broker_configs(broker_id, [_CHANGES[change]], True, timeout)
+    except InvalidKafkaRequest as error:
+        if _UPGRADE in error.message:
+            raise UnsupportedVersion(error.message) from None
+        raise
 
 
 async def cordon(kafka: ExclusionKafka, broker_id: int, change: ExclusionChange, timeout: float) -> bool:
