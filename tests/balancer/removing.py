@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ NewCluster = Callable[..., Awaitable["Cluster"]]
 THROTTLES = tuple(f"{role}.replication.throttled" for role in ("leader", "follower"))
 _AUDIT = "kafka_facade.audit: "
 _SECONDS = 120
+_RETRIABLE = 50003
 
 
 class Cluster:
@@ -89,7 +90,13 @@ class Cluster:
         seen: list[str] = []
 
         async def has_them() -> bool:
-            seen[:] = await self.steps(broker_id)
+            answer = await self.http.get(f"/brokers/{broker_id}/tasks/remove-broker")
+            if answer.json().get("error_code") == _RETRIABLE:
+                # A broker has just gone.
+                return False
+            assert answer.status_code == 200, answer.text
+            task = answer.json()
+            seen[:] = [task["task_status"], *task["sub_task_statuses"].values()]
             return seen == list(steps)
 
         try:
@@ -218,11 +225,11 @@ async def fill(stack: BackgroundStack, topic: str, partitions: int, kilobytes: i
     await asyncio.to_thread(write)
 
 
-async def hold(kafka: KafkaPorts, rate: str | None) -> None:
-    """Let all brokers send replicas that move at a rate, as an operator would, or remove that rate."""
+async def hold(kafka: KafkaPorts, rate: str | None, brokers: Sequence[int] = (1, 2, 3, 4)) -> None:
+    """Let brokers send replicas that move at a rate, as an operator would, or remove that rate."""
     operation = AlterOperation.DELETE if rate is None else AlterOperation.SET
     change = ConfigAlteration("leader.replication.throttled.rate", rate, operation)
-    for broker_id in (1, 2, 3, 4):
+    for broker_id in brokers:
         await kafka.configs.alter_broker_configs(broker_id, [change], False, _SECONDS)
 
 

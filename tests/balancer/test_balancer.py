@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
+import psutil
 import pytest
 
 from balancer.conftest import PlacedTopic
@@ -19,6 +21,7 @@ from kafka_facade.core.balancer.planning.planner import plan
 from kafka_facade.core.balancer.snapshots import look, take_snapshot
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade_devstack.background import BackgroundStack
+from machine_speed import slowness
 
 STATUS = "api.v3.balancer.get"
 LOAD = "api.v3.balancer.any-uneven-load.get"
@@ -52,6 +55,22 @@ async def _until_task(cluster: Cluster, status: str) -> None:
         return answer.status_code == 200 and answer.json()["task_status"] == status
 
     await until(has_it, 120)
+
+
+async def _cost(cluster: Cluster, seconds: float = 4) -> float:
+    """How much of a processor a gateway uses."""
+
+    def used() -> float:
+        found = 0.0
+        for process in [root, *root.children(recursive=True)]:
+            times = process.cpu_times()
+            found += times.user + times.system
+        return found
+
+    root = psutil.Process(cluster.gateway.child.pid)
+    before, began = used(), time.monotonic()
+    await asyncio.sleep(seconds)
+    return (used() - before) / (time.monotonic() - began)
 
 
 async def _watched(watch: Watch, cluster: Cluster) -> list[Seen]:
@@ -165,6 +184,18 @@ async def test_a_removal_overrides_the_addition_of_a_broker(
     await hold(kafka, None)
     await cluster.until_steps(3, "SUCCESS", "EXCLUDED", "COMPLETED", "CANCELED")
     assert await cluster.throttles(topic) == {}
+
+
+@pytest.mark.serial
+async def test_the_cost_of_an_idle_balancer(new_cluster: NewCluster) -> None:
+    """Below 1 % of a processor, beyond what a gateway without one costs."""
+    plain = await new_cluster(**{"confluent.balancer.enable": "false"})
+    cluster = await new_cluster()
+    await cluster.until_leading()
+    await asyncio.sleep(5)
+    costs = [[await _cost(each) for each in (plain, cluster)] for _ in range(3)]
+    without, with_one = (min(found) for found in zip(*costs, strict=True))
+    assert with_one - without < 0.01 * slowness()
 
 
 async def test_replicas_of_a_broker_that_is_gone_are_created_elsewhere(

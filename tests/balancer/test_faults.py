@@ -11,7 +11,7 @@ from confluent_kafka.admin import AclOperation, AdminClient
 from balancer.conftest import PlacedTopic
 from balancer.removing import Cluster, NewCluster, fill, hold, until_moving
 from balancer.waiting import until
-from denial import CLUSTER, denied
+from denial import CLUSTER, allowed, denied
 from kafka_facade.core.configs.model import ConfigAlteration
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade_devstack.background import BackgroundStack
@@ -155,6 +155,100 @@ async def test_the_gateway_loses_the_right_to_look(
     assert (await cluster.task(4))["error_code"] == 10052
     await _until_none_moves(kafka)
     assert await cluster.replicas(topic) == {0: [4, 1]}
+
+
+async def test_the_gateway_loses_the_right_to_move(
+    new_cluster: NewCluster, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    """The removal fails in the middle; what has moved stays, and nothing else moves."""
+    topic = await placed([[4, 1], [4, 2]])
+    await fill(four_brokers, topic, 2, _KILOBYTES)
+    # Kafka's own partitions, which are small, come first and are not held.
+    await hold(kafka, "200000")
+    cluster = await new_cluster(**_SLOW, **{"balancer.concurrent.moves": "1"})
+    await cluster.remove(4)
+    await until_moving(kafka, topic, 1)
+    rights = (
+        AclOperation.DESCRIBE,
+        AclOperation.DESCRIBE_CONFIGS,
+        AclOperation.ALTER_CONFIGS,
+        AclOperation.CREATE,
+        AclOperation.IDEMPOTENT_WRITE,
+    )
+    async with allowed(four_brokers, *((*CLUSTER, right) for right in rights), principal="User:ANONYMOUS"):
+        # Not all brokers learn of it at once.
+        await asyncio.sleep(1)
+        await hold(kafka, None)
+        await cluster.until_steps(4, *_FAILED)
+    assert (await cluster.task(4))["error_code"] == 10052
+    await _until_none_moves(kafka)
+    assert [4 in brokers for brokers in (await cluster.replicas(topic)).values()].count(True) == 1
+
+
+async def test_the_broker_to_remove_is_lost_while_replicas_move(
+    new_cluster: NewCluster, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    """The other replicas are copied instead, and the removal succeeds: the broker need not be stopped any more."""
+    topic = await placed([[4, 1], [4, 2], [4, 3]])
+    await fill(four_brokers, topic, 3, _KILOBYTES)
+    await hold(kafka, "1")
+    cluster = await new_cluster(**_SLOW)
+    await cluster.remove(4)
+    await until_moving(kafka, topic, 3)
+    await four_brokers.kill_broker(3)
+    await hold(kafka, None, brokers=(1, 2, 3))
+    await cluster.until_steps(4, "SUCCESS", "COMPLETED", "COMPLETED", "COMPLETED")
+    found = (await cluster.replicas(topic)).values()
+    assert all(len(brokers) == 2 and 4 not in brokers for brokers in found)
+
+
+async def _after(clusters: list[Cluster], event: str, count: int = 1) -> Cluster:
+    """Return the gateway that has done something, as soon as it says so in its audit log."""
+    found: list[Cluster] = []
+
+    async def is_done() -> bool:
+        found[:] = [
+            cluster for cluster in clusters if [line["event"] for line in await cluster.audited()].count(event) >= count
+        ]
+        return bool(found)
+
+    await until(is_done)
+    return found[0]
+
+
+async def test_leaders_are_killed_while_they_plan_and_throttle_and_cancel(
+    new_cluster: NewCluster, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    """Each takes up what the one before it has begun; the last one leaves all as it was."""
+    topic = await placed([[4, 1], [4, 2]])
+    await fill(four_brokers, topic, 2, _KILOBYTES)
+    await hold(kafka, "1")
+    clusters = [await new_cluster(**_SLOW) for _ in range(4)]
+    before, own = await clusters[0].replicas(topic), await clusters[0].throttles(topic)
+    await clusters[0].remove(4)
+    for event in ("broker-excluded", "plan-made"):
+        leader = await _after(clusters, event)
+        leader.gateway.child.send(signal.SIGKILL)
+        clusters.remove(leader)
+    leader = await _after(clusters, "moves-begun")
+    await until_moving(kafka, topic, 2)
+    clusters.remove(leader)
+    [last] = clusters
+    body = {"data": [{"broker_id": 4, "reason": "It stays."}]}
+    deleting = asyncio.create_task(last.http.post("/broker-replica-exclusions:delete", json=body))
+    await _after([leader], "exclusion-deleted")
+    leader.gateway.child.send(signal.SIGKILL)
+    # The next leader makes the change again if the first one could not answer any more.
+    assert (await deleting).status_code == 200
+    await last.until_steps(4, "FAILED", "CANCELED", "CANCELED", "CANCELED")
+    assert await last.throttles(topic) == own
+    await hold(kafka, None)
+
+    async def is_as_before() -> bool:
+        return await last.replicas(topic) == before
+
+    await until(is_as_before)
+    assert await kafka.reassignments.list_reassignments(_SECONDS) == []
 
 
 async def test_another_tool_moves_partitions_for_too_long(

@@ -10,10 +10,11 @@ import pytest
 from confluent_kafka.admin import AclOperation
 from msgspec import structs
 
-from balancer.conftest import Lead
+from balancer.conftest import Lead, PlacedTopic
 from denial import CLUSTER, denied
 from kafka_facade.core.balancer.leader import Balancer
 from kafka_facade.core.balancer.options import BalancerOptions
+from kafka_facade.core.balancer.port import Placement
 from kafka_facade.core.balancer.records import TaskRecord, ThrottleRecord, new_task
 from kafka_facade.core.balancer.steps import MOVED_AWAY, MOVING_AWAY, REMOVE_BROKER, TaskStatus
 from kafka_facade.core.clusters.port import Registrations
@@ -79,8 +80,9 @@ async def test_a_broker_that_is_down_in_one_look_is_not_stopped(lead: Lead, kafk
     task = new_task(4, REMOVE_BROKER, MOVED_AWAY, should_shutdown=True)
     exclusion = ExclusionRecord(change=ExclusionChange.SET, reason="A test.", is_applied=True)
 
+    found: list[TaskStatus] = []
+
     async def work(leader: Leader) -> None:
-        found: list[TaskStatus] = []
         await leader.write({task.key: task, key_of(ExclusionRecord, 4): exclusion})
         await balancer.work(leader)
         for down in ({4}, set(), {4}, {4}):
@@ -89,12 +91,54 @@ async def test_a_broker_that_is_down_in_one_look_is_not_stopped(lead: Lead, kafk
             record = leader.view.get(TaskRecord, f"4/{REMOVE_BROKER}")
             assert record is not None
             found.append(record.status)
-        assert found == [TaskStatus.IN_PROGRESS] * 3 + [TaskStatus.SUCCESS]
 
     try:
         await lead(work)
     finally:
         await balancer.close()
+    assert found == [TaskStatus.IN_PROGRESS] * 3 + [TaskStatus.SUCCESS]
+
+
+class _Placements:
+    """Where replicas are, but without those of one broker while metadata lags."""
+
+    def __init__(self, port: Any, broker_id: int) -> None:
+        self._port = port
+        self._broker_id = broker_id
+        self.lags = False
+
+    async def placement(self, timeout: float) -> Placement:
+        found: Placement = await self._port.placement(timeout)
+        if not self.lags:
+            return found
+        there = {place: entry for place, entry in found.partitions.items() if self._broker_id not in entry.replicas}
+        return dataclasses.replace(found, partitions=there)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+
+async def test_metadata_that_lags_ends_no_removal(lead: Lead, kafka: KafkaPorts, placed: PlacedTopic) -> None:
+    """One look that shows no replicas is not enough, and neither are more while the broker itself has some."""
+    await placed([[4, 1]])
+    placements: Any = _Placements(kafka.placement, 4)
+    balancer = Balancer(dataclasses.replace(kafka, placement=placements), BalancerOptions(enabled=True, throttle=-1))
+    task = new_task(4, REMOVE_BROKER, MOVING_AWAY, should_shutdown=True)
+    exclusion = ExclusionRecord(change=ExclusionChange.SET, reason="A test.", is_applied=True)
+
+    async def work(leader: Leader) -> None:
+        await leader.write({task.key: task, key_of(ExclusionRecord, 4): exclusion})
+        for lags in (True, False, True, True, True):
+            placements.lags = lags
+            await balancer.work(leader)
+            found.append(leader.view.get(TaskRecord, f"4/{REMOVE_BROKER}"))
+
+    found: list[TaskRecord | None] = []
+    try:
+        await lead(work)
+    finally:
+        await balancer.close()
+    assert [record and record.steps for record in found] == [MOVING_AWAY] * 5
 
 
 async def test_a_broker_that_never_returns_keeps_the_leader_idle(lead: Lead, kafka: KafkaPorts) -> None:

@@ -38,7 +38,7 @@ from kafka_facade.core.balancer.snapshots import Look
 from kafka_facade.core.balancer.stalls import Patience, Stalls, StepClock
 from kafka_facade.core.balancer.throttles import Throttles
 from kafka_facade.core.balancer.trail import note_moves, note_plan, tasks_for
-from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest
+from kafka_facade.core.errors import FacadeError, NotFound
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.reassignments.port import Place
 from kafka_facade.core.state.handlers import Leader
@@ -314,14 +314,21 @@ class Executor:
 
     async def _reassign(self, leader: Leader, record: ExecutionRecord, new: Sequence[MoveRecord]) -> Outcome:
         targets = {move.place: move.replicas for move in new}
-        failed = await self._kafka.reassignments.reassign(targets, STEP_SECONDS)
+        failed: Mapping[Place, FacadeError]
+        try:
+            failed = await self._kafka.reassignments.reassign(targets, STEP_SECONDS)
+        except FacadeError as refusal:
+            if refusal.codes.retriable:
+                raise
+            # Such as without a right. Otherwise the moves would count as begun.
+            failed = dict.fromkeys(targets, refusal.with_traceback(None))
         note_moves(leader.view, record.purpose, "moves-begun", len(new) - len(failed), len(failed))
         if not failed:
             return _GOES_ON
         kept = tuple(move for move in record.batch if move.place not in failed)
         await leader.write({key_of(ExecutionRecord): msgspec.structs.replace(record, batch=kept)})
         self._queue = None
-        refused = {place: error for place, error in failed.items() if isinstance(error, InvalidKafkaRequest)}
+        refused = {place: error for place, error in failed.items() if _is_lasting(error)}
         for (topic, partition), error in failed.items():
             logger.warning("the partition %s-%d can't be moved now: %s", topic, partition, error)
         self._failures += 1
@@ -354,6 +361,11 @@ class Executor:
             message = f"Partitions are under-replicated, such as partition {partition} of topic {quote(topic)}."
             return Failure(UNDER_REPLICATED, message)
         return None
+
+
+def _is_lasting(error: FacadeError) -> bool:
+    """Return whether a move is rejected for good. A topic that was deleted needs none."""
+    return not (error.codes.retriable or isinstance(error, NotFound))
 
 
 def _is_needless(move: MoveRecord, purpose: Purpose, seen: Look, leaving: frozenset[int]) -> bool:
