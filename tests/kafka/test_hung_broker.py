@@ -71,8 +71,8 @@ async def test_waiting_commits_do_not_delay_others(three_brokers: BackgroundStac
     waiting = [asyncio.create_task(consumer.commit(commits, 25, {})) for consumer in by_broker.pop(hung)]
     await asyncio.sleep(0.2)
     free = [consumer.commit(commits, _SECONDS, {}) for some in by_broker.values() for consumer in some]
-    # Kafka itself takes a moment to go on without a replica.
-    assert await _timed(asyncio.gather(*free)) < 12
+    # Kafka takes a moment to go on without a replica, and the client to ask another broker for the coordinator.
+    assert await _timed(asyncio.gather(*free)) < 25
     assert not any(task.done() for task in waiting)
     await three_brokers.resume_broker(hung - 1)
     for outcome in await asyncio.gather(*waiting, return_exceptions=True):

@@ -43,6 +43,8 @@ _ADMIN_DEFAULTS: Final[dict[str, Any]] = {"topic.metadata.refresh.interval.ms": 
 # By default librdkafka does not detect corrupt records.
 _CONSUMER_DEFAULTS: Final[dict[str, Any]] = {
     "check.crcs": True,
+    # The client may ask a broker that hangs which one coordinates its group; commits wait until it asks another one.
+    "socket.timeout.ms": 10_000,
     "partition.assignment.strategy": "range,roundrobin",
     "fetch.wait.max.ms": 100,
 }
