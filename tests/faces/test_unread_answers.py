@@ -154,8 +154,8 @@ async def test_frames_behind_unread_answers(gateway_factory: GatewayFactory, top
             headers = {"content-type": "application/vnd.kafka.json.v2+json"}
             answer = await client.post(f"/topics/{name}", headers=headers, content=json.dumps(body))
         assert answer.status_code == 200
-        # They were 1150 MB. gRPC itself keeps some of each connection.
-        assert peak.growth() < 200 * MEBIBYTE
+        # They were 1150 MB. gRPC itself keeps up to 8 MB of each connection.
+        assert peak.growth() < 600 * MEBIBYTE
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,8 +19,6 @@ _WITHOUT_KAFKA = ("kafka_facade.v1.ServerService",)
 _MINUTE_MS = 60_000
 # How long (s) received calls have to start before new ones are rejected.
 _HAND_OVER_SECONDS = 0.1
-# How much a caller may send before it is read: enough for 20 MB/s with a round trip of 50 ms.
-_WINDOW_BYTES = 1024 * 1024
 
 
 class GrpcServer:
@@ -40,9 +38,6 @@ class GrpcServer:
                 # Allow keepalive pings of clients on idle connections, and ping clients to detect dead peers.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
-                # Measured windows grow to several megabytes for each connection, which no budget of memory counts.
-                ("grpc.http2.bdp_probe", 0),
-                ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
                 ("grpc.keepalive_time_ms", 2 * _MINUTE_MS),
                 ("grpc.keepalive_timeout_ms", _MINUTE_MS // 3),
             ],
