@@ -111,6 +111,19 @@ def test_values_of_peers_listener(text: str, expected: str) -> None:
         ("log.level=loud", "one of debug"),
         ("consumer.enable.auto.commit=1", "true or false"),
         ("client.enable.auto.commit=t", "true or false"),
+        *(
+            (f"access.control.allow.origin={origin}", "origins such as https://console.example.org")
+            for origin in (
+                "ht!tp",
+                "*.example.org",
+                "https://a.example/",
+                "https://a.example/x",
+                "http://a@b",
+                "http://",
+            )
+        ),
+        ("access.control.allow.origin=https://a.example,b.example", "origins such as https://console.example.org"),
+        ("access.control.allow.origin=https://b\u00fccher.example", "origins such as https://console.example.org"),
         ("consumer.auto.offset.reset=smallest", "one of earliest, latest, none"),
     ],
 )
@@ -121,6 +134,18 @@ def test_an_invalid_value_is_reported_with_key_value_and_expectation(option: str
     assert key in str(caught.value)
     assert repr(value) in str(caught.value)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "*", "null", "https://a.example", "http://*.a.example:*", "*://a.example", "http://[::1]:81"),
+        *("chrome-extension://abcdef", "http*://a.example , http://b_c.example:8080"),
+    ],
+)
+def test_origins_of_pages(text: str) -> None:
+    found = load(None, [f"access.control.allow.origin={text}"], {})[0].cross_origin.allow_origins
+    assert list(found) == [part.strip() for part in text.split(",") if part]
 
 
 def test_budgets_may_exceed_2_gib() -> None:

@@ -172,6 +172,7 @@ async def test_cors_allows_an_origin(gateway_factory: GatewayFactory, topic: Top
             "https://a.example.com:81",
             "http://a.example.com.evil.org:81/",
             f"{_FRIEND}.evil.org",
+            *(f"http://evil.org{end}.example.com:81" for end in ("?", "#", "/", "@", "\\", ":80/")),
         ):
             response = await _offset(client, name, {"origin": origin})
             assert response.status_code == 403

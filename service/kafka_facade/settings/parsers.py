@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 # A host, also an international or an IPv6 one, and an optional port.
 _HOST: Final = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+# What a browser says of a page; a star stands for any part of it. Other text would match no page.
+_ORIGIN: Final = re.compile(r"\*|null|[a-z*][a-z0-9+.*-]*://(?:[\w.*-]+|\[[0-9a-f:.*]+\])(?::[0-9*]+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,14 @@ def boolean(text: str) -> bool:
 def words(text: str) -> tuple[str, ...]:
     """Parse a comma-separated list; it may be empty."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Parse comma-separated origins with stars; the list may be empty."""
+    entries = words(text)
+    if not all(entry.isascii() and _ORIGIN.fullmatch(entry) for entry in entries):
+        raise ValueError("comma-separated origins such as https://console.example.org or http://*.example.org, or *")
+    return entries
 
 
 def one_of(*values: str) -> Callable[[str], str]:

@@ -151,10 +151,10 @@ class CrossOriginGuard:
 
 
 def _pattern(origin: str) -> re.Pattern[str]:
-    """Compile an origin such as ``https://*.example.org``; a star matches anything but a slash."""
+    """Compile an origin such as ``https://*.example.org``; a star matches nothing that ends a host and port."""
     if origin == "*":
         return re.compile(".*", re.DOTALL)
-    return re.compile("[^/]*".join(re.escape(part) for part in origin.split("*")), re.IGNORECASE)
+    return re.compile(r"[^/?#@\\]*".join(re.escape(part) for part in origin.split("*")), re.IGNORECASE)
 
 
 def _endpoint(url: str) -> tuple[str, int | None] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kafka_facade.settings import shared
 from kafka_facade.settings.declaration import setting
-from kafka_facade.settings.parsers import Address, boolean, listeners, seconds, words
+from kafka_facade.settings.parsers import Address, boolean, listeners, origins, seconds, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class HttpOptions:
 class CrossOriginOptions:
     """Pages in browsers."""
 
-    allow_origins: Sequence[str] = setting("access.control.allow.origin", "", words)
+    allow_origins: Sequence[str] = setting("access.control.allow.origin", "", origins)
     """Comma-separated origins whose pages may call REST, GraphQL and its websocket from a browser, such as
     ``https://console.example.org,http://*.example.org``; ``*`` allows all. If empty, pages of other origins can neither
     read nor change anything."""
