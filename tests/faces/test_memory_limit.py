@@ -1,9 +1,12 @@
 """A gateway that is short of memory rejects new calls, and cuts off requests that are still arriving."""
 
 import asyncio
+import os
+import signal
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import grpc
@@ -14,6 +17,7 @@ import pytest
 from http2_connection import Http2Connection, message
 from http_connection import Connection
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc, topic_pb2, topic_pb2_grpc
+from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 from peak_memory import MEBIBYTE, PeakMemory
 
@@ -21,6 +25,8 @@ GatewayFactory = Callable[..., Awaitable[Gateway]]
 TopicFactory = Callable[..., Awaitable[str]]
 Connect = Callable[..., Awaitable[Connection]]
 
+LAUNCHER = str(Path(__file__).parent.parent / "full_gateway.py")
+LEAST = 128 * MEBIBYTE
 LIMIT = 400 * MEBIBYTE
 # What arrives before the gateway looks at its memory.
 SLACK = 600 * MEBIBYTE
@@ -28,9 +34,25 @@ SENT = 1500 * MEBIBYTE
 RECORDS = "/kafka_facade.v1.RecordService/"
 
 
-async def test_each_face_rejects_calls(gateway_factory: GatewayFactory) -> None:
-    # No gateway is this small.
-    gateway = await gateway_factory({"memory.max.bytes": str(32 * MEBIBYTE)}, answering=False)
+@pytest.fixture
+async def full_gateway(stack: BackgroundStack) -> AsyncIterator[Gateway]:
+    """A gateway whose memory is used up."""
+    gateway = await stack.start_gateway({"memory.max.bytes": str(LEAST)}, program=(LAUNCHER,))
+    os.kill(gateway.child.pid, signal.SIGUSR1)
+    yield gateway
+    await stack.stop_gateway(gateway)
+
+
+async def test_the_least_memory_is_enough_for_calls(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+    gateway, name = await gateway_factory({"memory.max.bytes": str(LEAST)}), await topic()
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
+        for _ in range(20):
+            assert (await client.post(f"/topics/{name}", json={"records": [{"value": "YQ=="}]})).status_code == 200
+            assert (await client.post("/graphql", json={"query": "{ clusters { clusterId } }"})).status_code == 200
+
+
+async def test_each_face_rejects_calls(full_gateway: Gateway) -> None:
+    gateway = full_gateway
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
         async with asyncio.timeout(30):
             while (answer := await client.get("/topics")).status_code != 429:  # noqa: ASYNC110  nothing tells of it

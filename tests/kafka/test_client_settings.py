@@ -91,12 +91,43 @@ def test_oauth() -> None:
         {"security.protocol": "SSL", "ssl.enabled.protocols": "TLSv1.2,TLSv1.3", "ssl.protocol": "TLSv1.3"},
         {"security.protocol": "SSL", "ssl.provider": "", "ssl.trustmanager.algorithm": "PKIX", "ssl.key.password": ""},
         {"acks": "1"},
+        {"request.required.acks": "-1"},
+        {"acks": "0", "linger.ms": "28999"},
+        {"transactional.id": "", "delivery.report.only.error": "false"},
         {"session.timeout.ms": "10000", "isolation.level": "read_committed", "group.protocol": "classic"},
         {"sasl.login.refresh.window.factor": "0.8", "sasl.kerberos.ticket.renew.jitter": "0.05"},
     ],
 )
 def test_valid_combinations_of_settings(role: str, properties: dict[str, str]) -> None:
-    assert unknown_settings(role, properties) == []
+    assert unknown_settings(role, properties, fixed=_fixed(role)) == []
+
+
+def _fixed(role: str) -> dict[str, int]:
+    return {"message.timeout.ms": 29_000} if role == "producer" else {}
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        ({"transactional.id": "a"}, "transactional.id: the gateway produces without transactions"),
+        *(({name: "2"}, f"{name}: expected one of all, -1, 0, 1") for name in ("acks", "request.required.acks")),
+        *(({"acks": value}, "acks: expected one of all, -1, 0, 1") for value in ("-2", "many", "01")),
+        (
+            {"linger.ms": "29000"},
+            "linger.ms: the Kafka client says: `message.timeout.ms` must be greater than `linger.ms`;"
+            " the gateway sets message.timeout.ms=29000",
+        ),
+        (
+            {"delivery.report.only.error": "true"},
+            "delivery.report.only.error: not supported by the Kafka client; only false is supported",
+        ),
+        *(({name: "x"}, f"{name}: only a program") for name in ("stats_cb", "on_delivery", "default.topic.config")),
+    ],
+)
+def test_settings_with_which_no_record_could_be_produced(properties: dict[str, str], said: str) -> None:
+    with pytest.raises(BadSettings) as caught:
+        unknown_settings("producer", properties | {"client.id": "a"}, fixed=_fixed("producer"))
+    assert str(caught.value).startswith(said)
 
 
 def test_credentials_that_the_registry_uses() -> None:

@@ -101,6 +101,19 @@ async def test_an_older_writer_is_fenced(stack: BackgroundStack, topic: str, raw
         await engine.close(5)
 
 
+@pytest.mark.parametrize("name", ["linger.ms", "queue.buffering.max.ms"])
+async def test_a_writer_does_not_linger(stack: BackgroundStack, topic: str, raw: Raw, name: str) -> None:
+    """Even if the producer lingers for longer than a transaction may take."""
+    await raw.create()
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers, {name: "9000"}))
+    writer = await engine.transactions.open_writer(topic, topic, 30)
+    began = time.monotonic()
+    assert await writer.write({"number/n": b"{}"}, 30) >= 0
+    assert time.monotonic() - began < 5 * slowness()
+    await writer.close()
+    await engine.close(5)
+
+
 @pytest.mark.serial
 async def test_the_cost_of_an_idle_worker(new_state: StateFactory) -> None:
     """Below 1 % of a processor for a leader and another worker together, beyond what their clients cost anyway."""

@@ -39,8 +39,9 @@ _STORES: Final = frozenset(
 )
 _OAUTH: Final = "org.apache.kafka.common.security.oauthbearer."
 # Security settings of the Java client without a counterpart in librdkafka, and their values without effect. An empty
-# value means Java's null.
+# value means Java's null. Besides, a setting whose other value the gateway could not work with.
 _WITHOUT_EFFECT: Final[dict[str, frozenset[str]]] = {
+    "delivery.report.only.error": frozenset({"false"}),
     "ssl.protocol": frozenset({"TLS", "TLSv1.3", "TLSv1.2"}),
     "ssl.provider": frozenset(),
     "ssl.engine.factory.class": frozenset(),

@@ -49,12 +49,6 @@ _CONTROLLER_REQUESTS = 4
 _CHECK_SECONDS = 5.0
 _OPEN_SECONDS = 20.0
 _DESTROY_SECONDS = 5.0
-# librdkafka's delivery timeout is this much shorter than the request timeout, so that its error arrives in time.
-_DELIVERY_MARGIN_SECONDS = 1.0
-
-
-def _delivery_timeout_ms(request_seconds: float) -> int:
-    return round(1000 * max(request_seconds / 2, request_seconds - _DELIVERY_MARGIN_SECONDS))
 
 
 def _login(config: Mapping[str, str]) -> dict[str, str]:
@@ -105,7 +99,7 @@ class Engine:
         self.configs = fail_fast(Configs(admin, self._protocol), authentication)
         self.replica_logs = fail_fast(ReplicaLogs(self._metadata_protocol, self._log_protocol), authentication)
         self.placement = fail_fast(Placements(self._metadata_protocol, self._log_protocol), authentication)
-        delivery = {"message.timeout.ms": _delivery_timeout_ms(options.request_seconds)}
+        delivery = roles.delivery(options.request_seconds)
         self.cordons = fail_fast(Cordons(self._log_protocol), authentication)
         opener = ProducerOpener(
             lambda memory: roles.producer_config(servers, configs.producer, memory) | delivery,

@@ -19,6 +19,8 @@ _LOOK_SECONDS: Final = 0.1
 _SHARE: Final = 0.8
 # A smaller share would hardly be enough for a process without calls.
 _LEAST_SHARE: Final = 256 * 1024 * 1024
+LEAST_OF_WORKER: Final = 128 * 1024 * 1024
+"""The least memory (bytes) that can be set: one that calls still fit into."""
 _GARBAGE_SECONDS: Final = 30.0
 _PROCESS: Final = Path("/proc/self/status")
 # The limits of containers, of both versions of control groups.

@@ -25,7 +25,8 @@ class ProcessOptions:
     """
 
     memory_limit: int = setting("memory.max.bytes", "0", size(0))
-    """Memory that all ``workers`` together may use, on Linux. 0 means 80 % of what the machine or the container has.
+    """Memory that all ``workers`` together may use, on Linux: at least 128 MiB for each. 0 means 80 % of what the
+    machine or the container has.
 
     A worker that uses more than its share rejects new calls (429, ``RESOURCE_EXHAUSTED``) and cuts off requests that
     have been arriving for more than a second, until it uses less. After them it cuts off the clients that hold the most

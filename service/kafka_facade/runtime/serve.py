@@ -24,8 +24,10 @@ from kafka_facade.core.pipeline import IDENTIFIERS
 from kafka_facade.core.secrets import SecretProperties, shown
 from kafka_facade.core.temporary import NoTemporaryDirectory
 from kafka_facade.kafka.settings.check import unknown_settings
+from kafka_facade.kafka.settings.roles import delivery
 from kafka_facade.runtime.app import Gateway
 from kafka_facade.runtime.log import configure_logging
+from kafka_facade.runtime.memory import LEAST_OF_WORKER
 from kafka_facade.runtime.security_settings import resemblance, resembled
 from kafka_facade.runtime.server import BACKLOG, run
 from kafka_facade.runtime.settings import Settings
@@ -111,6 +113,10 @@ def _check(settings: Settings) -> None:
         raise SettingsError("listeners and grpc.listeners are both empty; expected at least one of them")
     if settings.graphql.enabled and settings.graphql.path.split("/")[1] in _REST_PATHS:
         raise SettingsError(f"graphql.path is {settings.graphql.path!r}; expected a path that isn't REST's")
+    least = LEAST_OF_WORKER * settings.process.workers
+    if 0 < settings.process.memory_limit < least:
+        expected = f"0 or at least {LEAST_OF_WORKER} for each of {settings.process.workers} workers, which is {least}"
+        raise SettingsError(f"memory.max.bytes is {settings.process.memory_limit}; expected {expected}")
     for key, names in (
         ("api.endpoints.allowlist", settings.core.allowed),
         ("api.endpoints.blocklist", settings.core.blocked),
@@ -159,9 +165,10 @@ def _without_unknown(settings: Settings) -> tuple[Settings, list[str]]:
     unknown: dict[str, None] = {}
     changes: dict[str, Any] = {}
     sasl_shared = inherits(registry.properties)
+    fixed = {"producer": delivery(settings.core.request_seconds)}
     for role, properties in cluster.roles():
         try:
-            left_out = unknown_settings(role, properties, sasl_shared=sasl_shared)
+            left_out = unknown_settings(role, properties, sasl_shared=sasl_shared, fixed=fixed.get(role, {}))
         except BadSettings as error:
             raise SettingsError(f"{_shown(cluster, role, error.names)}: {error.reason}") from None
         for key in (cluster.key(role, entry) for entry in left_out):

@@ -20,6 +20,7 @@ from kafka_facade.kafka.owned import Owned
 from kafka_facade.kafka.settings import roles
 
 _PARTITION: Final = 0
+_LINGER_ALIAS: Final = "queue.buffering.max.ms"
 _SETTINGS: Final[dict[str, Any]] = {
     # What transactions need. It overrides the producer's settings.
     "acks": "all",
@@ -29,6 +30,8 @@ _SETTINGS: Final[dict[str, Any]] = {
     # Readers wait for an open transaction, so that of a writer that has died must end soon.
     "transaction.timeout.ms": 10_000,
     "message.timeout.ms": 8_000,
+    # The client rejects one that is longer than the timeout.
+    "linger.ms": 0,
 }
 _RETRY_SECONDS: Final = 0.1
 
@@ -44,7 +47,8 @@ class Transactions:
         control: Blocking,
         closing: Blocking,
     ) -> None:
-        self._config = roles.producer_config(bootstrap_servers, given, roles.queue_bytes(given)) | _SETTINGS
+        used = {name: value for name, value in given.items() if name != _LINGER_ALIAS}
+        self._config = roles.producer_config(bootstrap_servers, used, roles.queue_bytes(used)) | _SETTINGS
         self._connecting = connecting
         self._control = control
         self._closing = closing

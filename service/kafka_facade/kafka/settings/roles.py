@@ -23,6 +23,8 @@ PRODUCER_BYTES: Final = 128 * 1024 * 1024
 """The most memory (bytes) for records that wait in a producer."""
 RECORD_BYTES: Final = 1_048_576
 """The size (bytes) of the largest record by default."""
+# librdkafka's delivery timeout is this much shorter than the request timeout.
+_DELIVERY_MARGIN_SECONDS: Final = 1.0
 _KIBIBYTE: Final = 1024
 _MOST_QUEUED: Final = 200_000
 _LARGEST: Final = "message.max.bytes"
@@ -58,6 +60,12 @@ def admin_config(bootstrap_servers: str, given: Mapping[str, Any]) -> dict[str, 
 def protocol_config(bootstrap_servers: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of the client for requests that librdkafka does not support."""
     return _joined(bootstrap_servers, {}, given)
+
+
+def delivery(request_seconds: float) -> dict[str, Any]:
+    """Return the settings of the producer that override given ones, so that its errors arrive in time."""
+    seconds = max(request_seconds / 2, request_seconds - _DELIVERY_MARGIN_SECONDS)
+    return {"message.timeout.ms": round(1000 * seconds)}
 
 
 def producer_config(bootstrap_servers: str, given: Mapping[str, Any], memory: int = PRODUCER_BYTES) -> dict[str, Any]:
