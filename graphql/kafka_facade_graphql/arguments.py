@@ -7,6 +7,7 @@ from typing import Annotated
 import strawberry
 
 from kafka_facade.core import paging
+from kafka_facade.core.balancer import steps as core_steps
 
 First = Annotated[
     int | None,
@@ -31,4 +32,5 @@ BrokerId = Annotated[int, strawberry.argument(description="The broker's id.")]
 ConfigName = Annotated[str, strawberry.argument(description="The config's name.")]
 
 
-TaskType = Annotated[str, strawberry.argument(description="The type of task: add-broker or remove-broker.")]
+BrokerTaskType = strawberry.enum(core_steps.TaskType, name="BrokerTaskType", description="What a task does.")
+TaskType = Annotated[core_steps.TaskType, strawberry.argument(description="The type of task.")]

@@ -56,7 +56,7 @@ class SubTaskStatuses(plain(core_tasks.SubTaskStatuses)):  # type: ignore[misc]
     description="A task that removes or adds a broker.",
     fields={
         "broker_id": "The id of the broker.",
-        "task_type": "The type: add-broker or remove-broker.",
+        "task_type": "The type.",
         "task_status": "The status.",
         "shutdown_scheduled": "Whether the task waits until the broker is stopped; null for tasks that add one.",
         "error_code": "The error code; null on success.",

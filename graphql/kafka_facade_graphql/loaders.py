@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from kafka_facade.core.acls.model import Acl, ListAcls
 from kafka_facade.core.balancer.model import AnyUnevenLoad, BalancerStatus, GetAnyUnevenLoad, GetBalancerStatus
+from kafka_facade.core.balancer.steps import TaskType
 from kafka_facade.core.broker_tasks.model import (
     BrokerTask,
     ListAllBrokerTasks,
@@ -264,7 +265,7 @@ class Loaders:
         """All tasks, ordered by broker and type."""
         return await self._once(identifier, ListAllBrokerTasks(cluster_id))
 
-    async def broker_tasks_by_type(self, identifier: str, cluster_id: str, task_type: str) -> Sequence[BrokerTask]:
+    async def broker_tasks_by_type(self, identifier: str, cluster_id: str, task_type: TaskType) -> Sequence[BrokerTask]:
         """Those of one type, ordered by broker; InvalidRequest."""
         return await self._once(identifier, ListAllBrokerTasksByType(cluster_id, task_type))
 

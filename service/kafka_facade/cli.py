@@ -17,6 +17,7 @@ from kafka_facade.core.core import IMPLEMENTED
 
 _COLUMNS = ("operation", "edition", "REST", "gRPC", "GraphQL", "implemented")
 _PROVIDED = "kafka_facade.commands"
+_TYPES = [kind.value for kind in TASK_TYPES]
 
 
 class OutputFormat(str, Enum):
@@ -132,7 +133,7 @@ def operations(format: OutputFormat) -> None:
 @click.option(
     "--cluster", metavar="ID", default="", help="The id of the Kafka cluster; default: the gateway's cluster."
 )
-@click.option("--type", "task_type", type=click.Choice(TASK_TYPES), help="Only tasks of this type.")
+@click.option("--type", "task_type", type=click.Choice(_TYPES), help="Only tasks of this type.")
 @click.option("--follow", metavar="BROKER", type=click.IntRange(0), help="Show the task of this broker until it ends.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow an object a line.")
 @click.option(

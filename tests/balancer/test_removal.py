@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from denial import CLUSTER, allowed, denied
 from faces.conftest import FACES
 from faces.generic import FaceError
 from kafka_facade.core import errors
+from kafka_facade.core.balancer.steps import TaskType
 from kafka_facade.core.broker_tasks.model import (
     GetBrokerTask,
     GetRemoveBrokerTask,
@@ -39,6 +42,24 @@ _SLOW = {_RATE: "1000000"}
 _KILOBYTES = 8000
 
 
+def _documented_task() -> Any:
+    """The task that the documentation shows, without its times."""
+    text = (Path(__file__).parents[2] / "docs/server.md").read_text()
+    [block] = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return _without_times(json.loads(block))
+
+
+def _as_documented(task: Any, url: str, cluster_id: str) -> Any:
+    text = json.dumps(task).replace(url, "http://localhost:8082").replace(cluster_id, "xzM7tFDaTRmQmhD4vlxDwg")
+    return _without_times(json.loads(text))
+
+
+def _without_times(task: dict[str, Any]) -> dict[str, Any]:
+    for name in ("created_at", "updated_at"):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", task.pop(name))
+    return task
+
+
 async def test_replicas_move_away_before_the_broker_is_stopped(
     new_cluster: NewCluster, four_brokers: BackgroundStack, placed: PlacedTopic
 ) -> None:
@@ -51,8 +72,7 @@ async def test_replicas_move_away_before_the_broker_is_stopped(
     assert [set(found[number]) - {1, 2, 3} for number in range(4)] == [set()] * 4
     assert all(len(brokers) == 2 for brokers in found.values())
     task = await cluster.task(4)
-    assert task["error_message"] == "The replicas have moved. Stop broker 4 now."
-    assert "error_code" not in task
+    assert _as_documented(task, cluster.gateway.rest, four_brokers.cluster_id) == _documented_task()
     # Its exclusion is part of the removal.
     exclusion = await cluster.get("/broker-replica-exclusions/4")
     assert exclusion["reason"] == "Broker 4 is to be removed."
@@ -92,14 +112,15 @@ async def test_all_operations_on_each_face(
 
         async def task() -> Any:
             identifier = "api.v3.brokers.broker-tasks.search-by-type"
-            return await face.run(identifier, GetBrokerTask(cluster, 4, "remove-broker"))
+            return await face.run(identifier, GetBrokerTask(cluster, 4, TaskType.REMOVE_BROKER))
 
         async def is_done() -> bool:
             return bool((await task())["task_status"] == "SUCCESS")
 
         await until(is_done, 120)
         done = await task()
-        assert (done["broker_id"], done["task_type"], done["shutdown_scheduled"]) == (4, "remove-broker", False)
+        own = "remove-broker" if face_name == "rest" else "REMOVE_BROKER"
+        assert (done["broker_id"], done["task_type"], done["shutdown_scheduled"]) == (4, own, False)
         assert done["sub_task_statuses"] == {
             "broker_replica_exclusion_status": "EXCLUDED",
             "partition_reassignment_status": "COMPLETED",
@@ -107,13 +128,14 @@ async def test_all_operations_on_each_face(
         }
         lists = {
             "api.v3.broker-tasks.list": ListAllBrokerTasks(cluster),
-            "api.v3.broker-tasks.search-by-type": ListAllBrokerTasksByType(cluster, "remove-broker"),
+            "api.v3.broker-tasks.search-by-type": ListAllBrokerTasksByType(cluster, TaskType.REMOVE_BROKER),
             "api.v3.brokers.broker-tasks.list": ListBrokerTasks(cluster, 4),
         }
         for identifier, request in lists.items():
             assert await face.run(identifier, request) == [done], identifier
         assert (
-            await face.run("api.v3.broker-tasks.search-by-type", ListAllBrokerTasksByType(cluster, "add-broker")) == []
+            await face.run("api.v3.broker-tasks.search-by-type", ListAllBrokerTasksByType(cluster, TaskType.ADD_BROKER))
+            == []
         )
         assert await face.run("api.v3.brokers.broker-tasks.list", ListBrokerTasks(cluster, 1)) == []
         [older] = await face.run("api.v3.broker-tasks.remove-broker.list", ListRemoveBrokerTasks(cluster))
@@ -157,8 +179,6 @@ async def test_bad_input(
         await rejected(errors.InvalidRequest, REMOVE_BATCH, RemoveBrokers(cluster, []))
         # All or none.
         await rejected(errors.NotFound, REMOVE_BATCH, RemoveBrokers(cluster, [4, 77]))
-        by_type = "api.v3.broker-tasks.search-by-type"
-        await rejected(errors.InvalidRequest, by_type, ListAllBrokerTasksByType(cluster, "paint-broker"))
         older = "api.v3.broker-tasks.remove-broker.get"
         await rejected(errors.NotFound, older, GetRemoveBrokerTask(cluster, 4))
         assert await face.run("api.v3.broker-tasks.list", ListAllBrokerTasks(cluster)) == []
@@ -183,6 +203,11 @@ async def test_bad_requests_over_http(new_cluster: NewCluster) -> None:
         answer = await cluster.http.post("/brokers:delete", content=json.dumps(body))
         assert answer.status_code in (400, 422), answer.text
     assert (await cluster.get("/brokers/-/tasks"))["data"] == []
+    for path in ("/brokers/-/tasks/paint-broker", "/brokers/4/tasks/REMOVE_BROKER"):
+        answer = await cluster.http.get(path)
+        assert (answer.status_code, answer.json()["error_code"]) == (400, 400)
+        text = path.rpartition("/")[2]
+        assert answer.json()["message"] == f"Unknown task type {text}; expected add-broker or remove-broker."
     missing = await cluster.http.get("/brokers/4/tasks/remove-broker")
     assert (missing.status_code, missing.json()["message"]) == (404, "Broker 4 has no task remove-broker.")
     assert (await cluster.http.get("/brokers/77/tasks")).status_code == 404

@@ -26,13 +26,14 @@ from kafka_facade.core.balancer.steps import (
     Steps,
     TaskEvent,
     TaskStatus,
+    TaskType,
 )
 from kafka_facade.core.reassignments.port import Place
 
 _FIRST = {REMOVE_BROKER: REMOVAL, ADD_BROKER: ADDITION}
 
 
-def _reachable(task_type: str) -> set[Steps]:
+def _reachable(task_type: TaskType) -> set[Steps]:
     table = TABLES[task_type]
     found, left = set[Steps](), [_FIRST[task_type]]
     while left:
@@ -43,12 +44,12 @@ def _reachable(task_type: str) -> set[Steps]:
 
 
 @pytest.mark.parametrize("task_type", TABLES)
-def test_tables_have_only_what_can_be_reached(task_type: str) -> None:
+def test_tables_have_only_what_can_be_reached(task_type: TaskType) -> None:
     assert {before for before, _ in TABLES[task_type]} <= _reachable(task_type)
 
 
 @pytest.mark.parametrize("task_type", TABLES)
-def test_each_task_in_progress_can_be_cancelled_and_a_finished_one_does_not_change(task_type: str) -> None:
+def test_each_task_in_progress_can_be_cancelled_and_a_finished_one_does_not_change(task_type: TaskType) -> None:
     for steps in _reachable(task_type):
         events = {event for before, event in TABLES[task_type] if before == steps}
         if steps.status is TaskStatus.IN_PROGRESS:

@@ -34,9 +34,15 @@ class Seen(NamedTuple):
 Watch = Callable[[Gateway, int, str], AsyncGenerator[Seen, None]]
 
 
+def _name(task_type: str) -> str:
+    """The name of a type in gRPC and GraphQL."""
+    return task_type.upper().replace("-", "_")
+
+
 async def over_grpc(gateway: Gateway, broker_id: int, task_type: str) -> AsyncGenerator[Seen, None]:
     """Raises FaceError."""
-    request = broker_task_pb2.WatchBrokerTaskRequest(broker_id=broker_id, task_type=task_type)
+    number = broker_task_pb2.BrokerTaskType.Value(f"BROKER_TASK_TYPE_{_name(task_type)}")
+    request = broker_task_pb2.WatchBrokerTaskRequest(broker_id=broker_id, task_type=number)
     async with grpc.aio.insecure_channel(gateway.grpc) as channel:
         call: Any = broker_task_pb2_grpc.BrokerTaskServiceStub(channel).WatchBrokerTask(request)
         try:
@@ -62,7 +68,7 @@ async def over_grpc(gateway: Gateway, broker_id: int, task_type: str) -> AsyncGe
             raise grpc_error(Status.FromString(details)) from failure
 
 
-DOCUMENT = """subscription ($broker: Int!, $type: String!) {
+DOCUMENT = """subscription ($broker: Int!, $type: BrokerTaskType!) {
   brokerTask(brokerId: $broker, taskType: $type) {
     task { brokerId taskStatus errorMessage subTaskStatuses { partitionReassignmentStatus } broker { brokerId } }
     partitionsTotal partitionsMoved bytesTotal bytesMoved bytesPerSecond
@@ -72,7 +78,7 @@ DOCUMENT = """subscription ($broker: Int!, $type: String!) {
 
 def payload(broker_id: int, task_type: str) -> dict[str, Any]:
     """The GraphQL request."""
-    return {"query": DOCUMENT, "variables": {"broker": broker_id, "type": task_type}}
+    return {"query": DOCUMENT, "variables": {"broker": broker_id, "type": _name(task_type)}}
 
 
 def _seen(answer: Any) -> Seen:

@@ -77,13 +77,15 @@ def answer_of(request: type[Any]) -> Any:
     raise LookupError(request)
 
 
-def _values(value: Any) -> Any:
-    """The same with dicts for dataclasses and texts for enums."""
+def _values(value: Any, *, named: bool = False) -> Any:
+    """The same with dicts for dataclasses and texts for enums: their values, or their names if ``named``."""
     if dataclasses.is_dataclass(value):
-        return {field.name: _values(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: _values(getattr(value, field.name), named=named) for field in dataclasses.fields(value)}
     if isinstance(value, list):
-        return [_values(entry) for entry in value]
-    return value.value if isinstance(value, Enum) else value
+        return [_values(entry, named=named) for entry in value]
+    if isinstance(value, Enum):
+        return value.name if named else value.value
+    return value
 
 
 class RestOperations:
@@ -176,7 +178,7 @@ class GrpcOperations:
             f"/{service.full_name}/{method.name}", asked.SerializeToString, answered.FromString
         )
         message: Any = asked()
-        _fill(message, _values(request))
+        _fill(message, _values(request, named=True))
         found = await self._call(call, message)
         if get_origin(answer_of(type(request))) not in (list, Sequence):
             return _fields(found) or None
@@ -301,7 +303,7 @@ class GraphQLOperations:
         return await self._read(self._schema, row.graphql_field, request, kind)
 
     async def _read(self, schema: GraphQLSchema, path: str, request: Request[Any], kind: Any) -> Any:
-        given = {to_camel_case(name): value for name, value in _values(request).items()}
+        given = {to_camel_case(name): value for name, value in _values(request, named=True).items()}
         at: Any = schema.query_type
         declared: list[str] = []
         variables: dict[str, Any] = {}
@@ -353,7 +355,7 @@ class GraphQLOperations:
             else:
                 parts.append(f"{own} {{ {_leaves(of)} }}")
         document = f"mutation($input: {given.name}!) {{ {name}(input: $input) {{ {' '.join(parts)} }} }}"
-        found = await self.execute(document, input=_input(given, _values(request)))
+        found = await self.execute(document, input=_input(given, _values(request, named=True)))
         return None if shown is None else _shown(found[name][shown])
 
     async def close(self) -> None:

@@ -208,7 +208,7 @@ def _field_writer(field: FieldDescriptor) -> _Value:
 def _value_writer(field: FieldDescriptor) -> _Value:
     if field.enum_type is not None:
         numbers = _enum_numbers(field.enum_type)
-        return lambda value: numbers.get(value.value if isinstance(value, Enum) else value, 0)
+        return lambda value: numbers.get(value.name if isinstance(value, Enum) else value, 0)
     if field.message_type is None:
         return lambda value: value
     if field.message_type.full_name == _TIMESTAMP:

@@ -26,6 +26,7 @@ _PASSING: Final = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 )
+_TYPE: Final = "BROKER_TASK_TYPE_"
 _TIMESTAMP: Final = "google.protobuf.Timestamp"
 
 
@@ -75,8 +76,9 @@ class TaskGateway:
         A gateway that goes away, or cannot answer now, is tried again for a minute; ``tell`` gets a text then. Raises
         GatewayError.
         """
+        number = broker_task_pb2.BrokerTaskType.Value(_TYPE + task_type.upper().replace("-", "_"))
         request = broker_task_pb2.WatchBrokerTaskRequest(
-            cluster_id=self._cluster_id, broker_id=broker_id, task_type=task_type
+            cluster_id=self._cluster_id, broker_id=broker_id, task_type=number
         )
         last: broker_task_pb2.BrokerTaskProgress | None = None
         away_since: float | None = None
@@ -119,7 +121,7 @@ class TaskGateway:
 
 
 def document(message: Message) -> dict[str, Any]:
-    """Return a message as a JSON document with the names of REST; absent fields are left out."""
+    """Return a message as a JSON document with the names and values of REST; absent fields are left out."""
     found: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         if field.has_presence and not message.HasField(field.name):
@@ -127,6 +129,8 @@ def document(message: Message) -> dict[str, Any]:
         value = getattr(message, field.name)
         if field.enum_type is not None:
             value = enum_names(field.enum_type).get(value, "UNKNOWN")
+            if field.name == "task_type":
+                value = value.lower().replace("_", "-")
         elif field.message_type is not None:
             value = value.ToJsonString() if field.message_type.full_name == _TIMESTAMP else document(value)
         found[field.name] = value

@@ -19,13 +19,13 @@ from kafka_facade.core.balancer.records import (
     now_ms,
     tasks_of,
 )
-from kafka_facade.core.balancer.steps import ADD_BROKER, REMOVE_BROKER
+from kafka_facade.core.balancer.steps import ADD_BROKER, REMOVE_BROKER, TaskType
 from kafka_facade.core.state.view import StateView
 
 _KINDS: Final = {REMOVE_BROKER: Kind.REMOVAL, ADD_BROKER: Kind.ADDITION}
 
 
-def type_of(kind: Kind) -> str | None:
+def type_of(kind: Kind) -> TaskType | None:
     """Return the type of the tasks for which replicas move; None if there are none."""
     return next((task_type for task_type, each in _KINDS.items() if each is kind), None)
 

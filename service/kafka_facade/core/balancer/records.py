@@ -19,6 +19,7 @@ from kafka_facade.core.balancer.steps import (
     Steps,
     TaskEvent,
     TaskStatus,
+    TaskType,
 )
 from kafka_facade.core.reassignments.port import Place
 from kafka_facade.core.state.records import LeaderRecord, StateRecord, key_of
@@ -63,7 +64,7 @@ class TaskRecord(StateRecord, frozen=True):
 
     prefix: ClassVar[str] = "task"
     broker_id: int
-    task_type: str
+    task_type: TaskType
     status: TaskStatus
     exclusion: ExclusionStatus | None
     reassignment: ReassignmentStatus
@@ -112,7 +113,7 @@ class TaskRecord(StateRecord, frozen=True):
 
 
 def new_task(
-    broker_id: int, task_type: str, steps: Steps, *, should_shutdown: bool, caller: str | None = None
+    broker_id: int, task_type: TaskType, steps: Steps, *, should_shutdown: bool, caller: str | None = None
 ) -> TaskRecord:
     """Return a task that begins now."""
     now = now_ms()

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Final, NamedTuple
 
-ADD_BROKER: Final = "add-broker"
-REMOVE_BROKER: Final = "remove-broker"
-TASK_TYPES: Final = (ADD_BROKER, REMOVE_BROKER)
+
+class TaskType(StrEnum):
+    """What a task does."""
+
+    ADD_BROKER = "add-broker"
+    REMOVE_BROKER = "remove-broker"
+
+
+ADD_BROKER: Final = TaskType.ADD_BROKER
+REMOVE_BROKER: Final = TaskType.REMOVE_BROKER
+TASK_TYPES: Final = tuple(TaskType)
 
 
 class TaskStatus(str, Enum):
@@ -135,5 +143,5 @@ ADDITIONS: Final[Table] = {
 }
 """The table of an addition."""
 
-TABLES: Final[Mapping[str, Table]] = {ADD_BROKER: ADDITIONS, REMOVE_BROKER: REMOVALS}
+TABLES: Final[Mapping[TaskType, Table]] = {ADD_BROKER: ADDITIONS, REMOVE_BROKER: REMOVALS}
 """The tables by type of task."""

@@ -8,7 +8,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from kafka_facade.core.balancer.steps import ExclusionStatus, ReassignmentStatus, ShutdownStatus, TaskStatus
+from kafka_facade.core.balancer.steps import ExclusionStatus, ReassignmentStatus, ShutdownStatus, TaskStatus, TaskType
 from kafka_facade.core.request import Request
 
 
@@ -26,7 +26,7 @@ class BrokerTask:
 
     cluster_id: str
     broker_id: int
-    task_type: str
+    task_type: TaskType
     task_status: TaskStatus
     shutdown_scheduled: bool | None
     sub_task_statuses: SubTaskStatuses
@@ -101,7 +101,7 @@ class ListAllBrokerTasks(Request[Sequence[BrokerTask]]):
 @dataclass(slots=True)
 class ListAllBrokerTasksByType(Request[Sequence[BrokerTask]]):
     cluster_id: str | None
-    task_type: str
+    task_type: TaskType | None
 
 
 @dataclass(slots=True)
@@ -114,14 +114,14 @@ class ListBrokerTasks(Request[Sequence[BrokerTask]]):
 class GetBrokerTask(Request[BrokerTask]):
     cluster_id: str | None
     broker_id: int
-    task_type: str
+    task_type: TaskType | None
 
 
 @dataclass(slots=True)
 class WatchBrokerTask(Request[AsyncGenerator[BrokerTaskProgress, None]]):
     cluster_id: str | None
     broker_id: int
-    task_type: str
+    task_type: TaskType | None
 
 
 @dataclass(slots=True)

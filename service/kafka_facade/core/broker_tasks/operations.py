@@ -20,6 +20,7 @@ from kafka_facade.core.balancer.steps import (
     ExclusionStatus,
     ReassignmentStatus,
     ShutdownStatus,
+    TaskType,
 )
 from kafka_facade.core.broker_tasks.copying import Copying
 from kafka_facade.core.broker_tasks.model import (
@@ -99,8 +100,8 @@ class BrokerTasks:
     async def list_tasks_by_type(self, call: Call, request: ListAllBrokerTasksByType) -> Sequence[BrokerTask]:
         """Those of one type, ordered by broker; InvalidRequest for an unknown type."""
         found = await self.list_tasks(call, ListAllBrokerTasks(request.cluster_id))
-        _check_type(request.task_type)
-        return [task for task in found if task.task_type == request.task_type]
+        task_type = _checked(request.task_type)
+        return [task for task in found if task.task_type is task_type]
 
     @implements("api.v3.brokers.broker-tasks.list")
     async def list_broker_tasks(self, call: Call, request: ListBrokerTasks) -> Sequence[BrokerTask]:
@@ -120,7 +121,7 @@ class BrokerTasks:
         for task in await self.list_tasks_by_type(call, by_type):
             if task.broker_id == request.broker_id:
                 return task
-        raise _no_task(request.broker_id, request.task_type)
+        raise _no_task(request.broker_id, _checked(request.task_type))
 
     @implements("api.v3.broker-tasks.remove-broker.list")
     @also_answers("api.v3.broker-tasks.remove-broker.get")
@@ -158,18 +159,19 @@ class BrokerTasks:
         InvalidRequest for an unknown type, and Unavailable at shutdown.
         """
         known = await self.get_task(call, GetBrokerTask(request.cluster_id, request.broker_id, request.task_type))
+        task_type = known.task_type
         view = await self._state.view(call.remaining)
         last: TaskRecord | None = None
         created_ms: int | None = None
         due = 0.0
         while not self._closing.is_set():
-            found = view.get(TaskRecord, f"{request.broker_id}/{request.task_type}")
+            found = view.get(TaskRecord, f"{request.broker_id}/{task_type}")
             if found is None:
-                raise _no_task(request.broker_id, request.task_type)
+                raise _no_task(request.broker_id, task_type)
             created_ms = found.created_ms if created_ms is None else created_ms
             if found.created_ms != created_ms:
-                message = f"Broker {request.broker_id} has another task {request.task_type} now."
-                raise NotFound(message, broker_id=str(request.broker_id), task_type=request.task_type)
+                message = f"Broker {request.broker_id} has another task {task_type} now."
+                raise NotFound(message, broker_id=str(request.broker_id), task_type=task_type)
             task = self._copying.with_copied(view, with_progress(view, found))
             wait = _PAUSE_SECONDS
             if task != last:
@@ -239,14 +241,18 @@ def _check_ids(broker_ids: Sequence[int]) -> None:
         seen.add(broker_id)
 
 
-def _check_type(task_type: str) -> None:
+def _checked(task_type: TaskType | str | None) -> TaskType:
+    """Return the type. REST has any text in its path."""
+    if task_type is None:
+        raise InvalidRequest("task_type is required.", field="task_type")
     if task_type not in TASK_TYPES:
         raise InvalidRequest(
             f"Unknown task type {quote(task_type)}; expected {' or '.join(TASK_TYPES)}.", field="task_type"
         )
+    return TaskType(task_type)
 
 
-def _no_task(broker_id: int, task_type: str) -> NotFound:
+def _no_task(broker_id: int, task_type: TaskType) -> NotFound:
     return NotFound(f"Broker {broker_id} has no task {task_type}.", broker_id=str(broker_id), task_type=task_type)
 
 

@@ -20,6 +20,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _BrokerTaskType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BrokerTaskTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BrokerTaskType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BROKER_TASK_TYPE_UNSPECIFIED: _BrokerTaskType.ValueType  # 0
+    """The value is absent, or unknown to this version."""
+    BROKER_TASK_TYPE_ADD_BROKER: _BrokerTaskType.ValueType  # 1
+    """Replicas move to a broker that had none."""
+    BROKER_TASK_TYPE_REMOVE_BROKER: _BrokerTaskType.ValueType  # 2
+    """Replicas move away from a broker, which is then to be stopped."""
+
+class BrokerTaskType(_BrokerTaskType, metaclass=_BrokerTaskTypeEnumTypeWrapper):
+    """BrokerTaskType is what a task does. REST has these values in lower case with hyphens, such as remove-broker."""
+
+BROKER_TASK_TYPE_UNSPECIFIED: BrokerTaskType.ValueType  # 0
+"""The value is absent, or unknown to this version."""
+BROKER_TASK_TYPE_ADD_BROKER: BrokerTaskType.ValueType  # 1
+"""Replicas move to a broker that had none."""
+BROKER_TASK_TYPE_REMOVE_BROKER: BrokerTaskType.ValueType  # 2
+"""Replicas move away from a broker, which is then to be stopped."""
+Global___BrokerTaskType: _TypeAlias = BrokerTaskType  # noqa: Y015
+
 class _BrokerTaskStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -298,7 +322,7 @@ class ListAllBrokerTasksByTypeRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the gateway's cluster."""
-    task_type: _builtins.str
+    task_type: Global___BrokerTaskType.ValueType
     """The type of task: add-broker or remove-broker."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
@@ -308,7 +332,7 @@ class ListAllBrokerTasksByTypeRequest(_message.Message):
         self,
         *,
         cluster_id: _builtins.str = ...,
-        task_type: _builtins.str = ...,
+        task_type: Global___BrokerTaskType.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
@@ -431,14 +455,14 @@ class GetBrokerTaskRequest(_message.Message):
     """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
-    task_type: _builtins.str
+    task_type: Global___BrokerTaskType.ValueType
     """The type of task: add-broker or remove-broker."""
     def __init__(
         self,
         *,
         cluster_id: _builtins.str = ...,
         broker_id: _builtins.int = ...,
-        task_type: _builtins.str = ...,
+        task_type: Global___BrokerTaskType.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -461,14 +485,14 @@ class WatchBrokerTaskRequest(_message.Message):
     """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
-    task_type: _builtins.str
+    task_type: Global___BrokerTaskType.ValueType
     """The type of task: add-broker or remove-broker."""
     def __init__(
         self,
         *,
         cluster_id: _builtins.str = ...,
         broker_id: _builtins.int = ...,
-        task_type: _builtins.str = ...,
+        task_type: Global___BrokerTaskType.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -586,7 +610,7 @@ class BrokerTask(_message.Message):
     """The id of the Kafka cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
-    task_type: _builtins.str
+    task_type: Global___BrokerTaskType.ValueType
     """The type of task: add-broker or remove-broker."""
     task_status: Global___BrokerTaskStatus.ValueType
     """The status."""
@@ -613,7 +637,7 @@ class BrokerTask(_message.Message):
         *,
         cluster_id: _builtins.str = ...,
         broker_id: _builtins.int = ...,
-        task_type: _builtins.str = ...,
+        task_type: Global___BrokerTaskType.ValueType = ...,
         task_status: Global___BrokerTaskStatus.ValueType = ...,
         shutdown_scheduled: _builtins.bool | None = ...,
         sub_task_statuses: Global___SubTaskStatuses | None = ...,
