@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kafka_facade.core.balancer.stalls import Patience, Stand, StepClock, stand_after
+from kafka_facade.core.balancer.stalls import Ground, Patience, Stand, StepClock, ground_after, stand_after
 
 _LIMIT = 600.0
 
@@ -33,6 +33,33 @@ def test_a_move_that_nobody_tells_of_makes_no_progress() -> None:
     assert _stand(None, None, None).since == 0
     assert _stand(None, 9, None, None) == Stand(9, 1)
     assert _stand(9, 8, None, 8) == Stand(8, 1)
+
+
+def _ground(*looks: int | None) -> Ground:
+    """The ground of a move after looks at 0, 1, 2 and so on."""
+    ground = None
+    for now, lacking in enumerate(looks):
+        ground = ground_after(ground, lacking, now)
+    assert ground is not None
+    return ground
+
+
+def test_a_move_that_begins_anew_again_and_again_does_not_end() -> None:
+    """Retention deletes what has not been copied yet."""
+    teeth = [1000, 700, 400, 100] * 6
+    ground = _ground(*teeth)
+    assert (ground.least, ground.losses) == (100, 5)
+    assert _stand(*teeth).since == len(teeth) - 1
+    assert not ground.is_lost(len(teeth), 4)
+    assert ground.is_lost(len(teeth), 3)
+
+
+def test_a_move_that_lost_ground_once_has_time() -> None:
+    """However long the loss lasted, and however long it takes to get it back."""
+    ground = _ground(900, 100, *range(200, 20_000, 100), *range(20_000, 200, -100))
+    assert ground.losses == 1
+    assert not ground.is_lost(1e9, 1)
+    assert _ground(900, 100, 800, None, 94) == Ground(94, 4, last=94)
 
 
 class _Time:

@@ -17,6 +17,12 @@ _LOOKS: Final = 10
 _MOST_SECONDS: Final = 10.0
 _MOST_PART: Final = 0.25
 
+# A move does not end if it has lost ground so often, and for so many time limits has not come below this part of the
+# least that it has lacked.
+_MOST_LOSSES: Final = 5
+_LOST_LIMITS: Final = 6
+_LEAST_GAIN: Final = 0.95
+
 Clock = Callable[[], float]
 """Returns a time in seconds."""
 
@@ -110,9 +116,38 @@ def stand_after(before: Stand | None, lacking: int | None, now: float) -> Stand:
     return Stand(lacking, before.since)
 
 
+class Ground(NamedTuple):
+    """The least that a move has lacked and since when, and how often it has lost ground again since.
+
+    Retention deletes what the new replica has not copied yet, so that it begins anew, over and over. Between two of
+    these it seems to make progress.
+    """
+
+    least: int
+    since: float
+    losses: int = 0
+    last: int = 0
+    is_falling: bool = True
+
+    def is_lost(self, now: float, seconds: float) -> bool:
+        """Return whether the move does not end, given the time limit of moves without progress."""
+        return self.losses >= _MOST_LOSSES and now - self.since > _LOST_LIMITS * seconds
+
+
+def ground_after(before: Ground | None, lacking: int | None, now: float) -> Ground | None:
+    """Return the ground of a move after a look. A loss that lasts for several looks counts once."""
+    if lacking is None:
+        return before
+    if before is None or lacking < before.least * _LEAST_GAIN:
+        return Ground(lacking, now, last=lacking)
+    if lacking <= before.last:
+        return before._replace(last=lacking, is_falling=before.is_falling or lacking < before.last)
+    return before._replace(losses=before.losses + before.is_falling, last=lacking, is_falling=False)
+
+
 class Stalls:
     """Finds moves that come no closer to their end: the new replicas get nothing of what they lack of the leader's
-    bytes."""
+    bytes, or lose it again and again."""
 
     def __init__(self, kafka: BalancerKafka, seconds: float, clock: Clock) -> None:
         self._kafka = kafka
@@ -120,10 +155,12 @@ class Stalls:
         self._clock = clock
         self._due: float | None = None
         self._stands: dict[Place, Stand] = {}
+        self._grounds: dict[Place, Ground | None] = {}
 
     def forget(self) -> None:
         """Forget what was seen."""
         self._stands.clear()
+        self._grounds.clear()
         self._due = None
 
     async def stalled(self, seen: Look, moves: Collection[MoveRecord], timeout: float) -> list[MoveRecord]:
@@ -135,7 +172,14 @@ class Stalls:
         going = {move.place: move for move in moves if move.adding}
         lacking = await self._lacking(seen, going.values(), timeout) if going else {}
         self._stands = {place: stand_after(self._stands.get(place), lacking.get(place), now) for place in going}
-        return [move for place, move in going.items() if now - self._stands[place].since > self._seconds]
+        self._grounds = {place: ground_after(self._grounds.get(place), lacking.get(place), now) for place in going}
+
+        def is_stalled(place: Place) -> bool:
+            ground = self._grounds[place]
+            is_lost = ground is not None and ground.is_lost(now, self._seconds)
+            return is_lost or now - self._stands[place].since > self._seconds
+
+        return [move for place, move in going.items() if is_stalled(place)]
 
     async def _lacking(self, seen: Look, moves: Collection[MoveRecord], timeout: float) -> dict[Place, int]:
         """Return how many bytes the new replicas of moves lack, for those whose brokers tell."""
