@@ -20,6 +20,8 @@ from http_connection import Connection
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.errors import DevStackError
 from kafka_facade_devstack.gateway import Gateway
+from kafka_facade_devstack.process import Start, start_program
+from preloaded import Original
 
 pytest_plugins = ("distribution",)
 
@@ -96,25 +98,37 @@ async def four_brokers(_four_brokers: BackgroundStack) -> AsyncIterator[Backgrou
 
 
 @pytest.fixture(scope="session")
-async def gateway(stack: BackgroundStack) -> AsyncIterator[Gateway]:
+def start_gateway() -> Iterator[Start]:
+    """How gateways start: as copies of a process that has imported all modules."""
+    original = Original()
+    yield original.start
+    original.close()
+
+
+@pytest.fixture(scope="session")
+async def gateway(stack: BackgroundStack, start_gateway: Start) -> AsyncIterator[Gateway]:
     """The real gateway with default settings on the session's stack: `rest`, `graphql` and `grpc` say where."""
-    started = await _start_gateway(stack, {})
+    started = await _start_gateway(stack, {}, start=start_gateway)
     yield started
     await stack.stop_gateway(started)
 
 
 @pytest.fixture
-async def gateway_factory(stack: BackgroundStack) -> AsyncIterator[GatewayFactory]:
+async def gateway_factory(
+    request: pytest.FixtureRequest, stack: BackgroundStack, start_gateway: Start
+) -> AsyncIterator[GatewayFactory]:
     """`await gateway_factory({"key": "value"}, on=three_brokers)`: a gateway with settings of the test's own.
 
     With ``answering=False`` it is one that Kafka may reject: it only listens.
     """
     started: list[tuple[BackgroundStack, Gateway]] = []
+    # What a process takes is measured of those that are started as everywhere.
+    starting = start_program if request.node.get_closest_marker("serial") else start_gateway
 
     async def start(
         settings: dict[str, str] | None = None, on: BackgroundStack = stack, answering: bool = True
     ) -> Gateway:
-        gateway = await _start_gateway(on, settings or {}, answering)
+        gateway = await _start_gateway(on, settings or {}, answering, starting)
         started.append((on, gateway))
         return gateway
 
@@ -143,9 +157,11 @@ async def connect() -> AsyncIterator[Connect]:
         connection.abort()
 
 
-async def _start_gateway(background: BackgroundStack, settings: dict[str, str], answering: bool = True) -> Gateway:
+async def _start_gateway(
+    background: BackgroundStack, settings: dict[str, str], answering: bool = True, start: Start = start_program
+) -> Gateway:
     try:
-        return await background.start_gateway(settings, answering=answering)
+        return await background.start_gateway(settings, answering=answering, start=start)
     except DevStackError as error:
         logs = sorted(background.stack.logs.glob("gateway-*.log"), key=lambda path: path.stat().st_mtime)
         pytest.fail(f"{error}\n{_tail(logs[-1]) if logs else ''}", pytrace=False)

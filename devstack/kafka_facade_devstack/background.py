@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from kafka_facade_devstack.gateway import PROGRAM, Gateway
 from kafka_facade_devstack.ports import PortPlan
+from kafka_facade_devstack.process import Start, start_program
 from kafka_facade_devstack.stack import Stack
 
 T = TypeVar("T")
@@ -63,14 +64,23 @@ class BackgroundStack:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def start_gateway(
-        self, settings: Mapping[str, str], program: Sequence[str] = PROGRAM, *, answering: bool = True
+        self,
+        settings: Mapping[str, str],
+        program: Sequence[str] = PROGRAM,
+        *,
+        answering: bool = True,
+        start: Start = start_program,
     ) -> Gateway:
         """A started gateway on free ports, to be given back to `stop_gateway`. Raises DevStackError."""
-        return await self.call(self._start_gateway(settings, program, answering))
 
-    async def _start_gateway(self, settings: Mapping[str, str], program: Sequence[str], answering: bool) -> Gateway:
-        ports = PortPlan.free()
-        gateway = self.stack.new_gateway(ports.rest, ports.grpc, settings, program)
+        def new() -> Gateway:
+            ports = PortPlan.free()
+            return self.stack.new_gateway(ports.rest, ports.grpc, settings, program, start)
+
+        return await self.call(self._started(new, answering))
+
+    async def _started(self, new: Callable[[], Gateway], answering: bool) -> Gateway:
+        gateway = new()
         try:
             await gateway.start(answering=answering)
         except BaseException:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kafka_facade_devstack import probe
 from kafka_facade_devstack.ports import HOST
-from kafka_facade_devstack.process import Child, Watchdog
+from kafka_facade_devstack.process import Child, Start, Watchdog, start_program
 
 PROGRAM = ("-m", "kafka_facade")
 _READY_SECONDS = 180
@@ -29,6 +29,7 @@ class Gateway:
         watchdog: Watchdog,
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = PROGRAM,
+        start: Start = start_program,
     ) -> None:
         self._rest_port = rest_port
         self._grpc_port = grpc_port
@@ -38,7 +39,7 @@ class Gateway:
         settings = {"listeners": self.rest, "grpc.listeners": self.grpc, **properties}
         self._environment = environment
         options = [part for key, value in settings.items() for part in ("-p", f"{key}={value}")]
-        self.child = Child("the gateway", [sys.executable, *program, "serve", *options], log, watchdog)
+        self.child = Child("the gateway", [sys.executable, *program, "serve", *options], log, watchdog, start=start)
 
     async def start(self, *, answering: bool = True) -> None:
         """Starts it and waits until all three faces answer, or, without `answering`, until it listens.

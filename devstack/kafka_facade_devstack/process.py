@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 from kafka_facade_devstack.errors import DevStackError
 
@@ -60,6 +61,40 @@ class Watchdog:
             self._process = None
 
 
+class Running(Protocol):
+    """A program that was started: the members of `asyncio.subprocess.Process` that are needed here."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+
+    async def wait(self) -> int:
+        """Returns the exit code once it has ended."""
+
+
+Start = Callable[[Sequence[str], BinaryIO, Path | None, Mapping[str, str]], Awaitable[Running]]
+"""Starts a command in a process group of its own. It writes to the file, and has the folder and the environment."""
+
+
+async def start_program(
+    command: Sequence[str], sink: BinaryIO, folder: Path | None, environment: Mapping[str, str]
+) -> Running:
+    """Starts a new process, as everywhere."""
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=sink,
+        stderr=sink,
+        start_new_session=True,
+        cwd=folder,
+        env=environment,
+    )
+
+
 class Child:
     """One running program of the stack. `name` is used in messages; `log` receives standard output and error.
 
@@ -67,14 +102,21 @@ class Child:
     """
 
     def __init__(
-        self, name: str, command: Sequence[str | Path], log: Path, watchdog: Watchdog, folder: Path | None = None
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        log: Path,
+        watchdog: Watchdog,
+        folder: Path | None = None,
+        start: Start = start_program,
     ) -> None:
         self.name = name
         self.log = log
         self._command = command
         self._watchdog = watchdog
         self._folder = folder
-        self._process: asyncio.subprocess.Process | None = None
+        self._start = start
+        self._process: Running | None = None
         self._stopping = False
         self.died: asyncio.Future[DevStackError] = asyncio.get_running_loop().create_future()
         self._follower: asyncio.Task[None] | None = None
@@ -100,15 +142,8 @@ class Child:
         """Starts the program, adding `environment` to this process's own."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as sink:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
-                start_new_session=True,
-                cwd=self._folder,
-                env={**os.environ, **(environment or {})},
-            )
+            command = [str(part) for part in self._command]
+            self._process = await self._start(command, sink, self._folder, {**os.environ, **(environment or {})})
         self._watchdog.guard(self._process.pid)
         self._follower = asyncio.create_task(self._follow(self._process), name=f"follow {self.name}")
 
@@ -134,11 +169,16 @@ class Child:
         """SIGSTOP to the whole group. Returns when all threads of the child have stopped, which takes a moment."""
         self.send(signal.SIGSTOP)
         until = time.monotonic() + _PAUSE_SECONDS
-        with suppress(ChildProcessError):
-            while time.monotonic() < until:
-                if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG) is not None:
-                    return
-                time.sleep(_PAUSE_POLL_SECONDS)
+        while time.monotonic() < until and not self._has_stopped():
+            time.sleep(_PAUSE_POLL_SECONDS)
+
+    def _has_stopped(self) -> bool:
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG) is not None
+        except ChildProcessError:
+            # It has ended, or is the child of another process.
+            threads = Path(f"/proc/{self.pid}/task").glob("*/stat")
+            return all(thread.read_text().rpartition(")")[2].split()[0] in "TZX" for thread in threads)
 
     async def stop(self, grace_seconds: float) -> None:
         """SIGTERM, and SIGKILL once `grace_seconds` have passed; at once if zero. Returns when it has ended."""
@@ -166,7 +206,7 @@ class Child:
         finally:
             await self.stop(0)
 
-    async def _follow(self, process: asyncio.subprocess.Process) -> None:
+    async def _follow(self, process: Running) -> None:
         code = await process.wait()
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

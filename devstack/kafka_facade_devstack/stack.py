@@ -18,7 +18,7 @@ from kafka_facade_devstack.gateway import PROGRAM, Gateway
 from kafka_facade_devstack.java import find_java
 from kafka_facade_devstack.kafka_node import SIZES, SIZES_TEXT, ClusterLayout, KafkaNode
 from kafka_facade_devstack.ports import HOST, PortPlan, check_free
-from kafka_facade_devstack.process import Child, Watchdog
+from kafka_facade_devstack.process import Child, Start, Watchdog, start_program
 from kafka_facade_devstack.registry import KAFKA_SETTINGS
 
 _SETTING = "KAFKA_REST_"
@@ -147,14 +147,21 @@ class Stack:
         self._archiving = asyncio.create_task(build, name="class archive")
 
     def new_gateway(
-        self, rest_port: int, grpc_port: int, settings: Mapping[str, str], program: Sequence[str] = PROGRAM
+        self,
+        rest_port: int,
+        grpc_port: int,
+        settings: Mapping[str, str],
+        program: Sequence[str] = PROGRAM,
+        start: Start = start_program,
     ) -> Gateway:
         """A gateway on this stack, not yet started; the caller stops it, and before the stack."""
         endpoints = {"bootstrap.servers": self.bootstrap_servers, "schema.registry.url": self.schema_registry}
         log = self.logs / f"gateway-{rest_port}.log"
         # An earlier gateway may have had the same port.
         log.unlink(missing_ok=True)
-        return Gateway(rest_port, grpc_port, {**endpoints, **settings}, log, self.watchdog, program=program)
+        return Gateway(
+            rest_port, grpc_port, {**endpoints, **settings}, log, self.watchdog, program=program, start=start
+        )
 
     def _as_super_user(self, settings: Mapping[str, str]) -> Gateway:
         """The stack's own gateway: ACLs that are made through it cannot lock it out."""
