@@ -118,7 +118,6 @@ def test_values_of_peers_listener(text: str, expected: str) -> None:
                 "*.example.org",
                 "https://a.example/",
                 "https://a.example/x",
-                "http://a@b",
                 "http://",
             )
         ),
