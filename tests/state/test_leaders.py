@@ -49,10 +49,10 @@ async def test_a_leader_that_was_paused_writes_nothing_more(new_state: StateFact
     await asyncio.sleep(0.1)
     paused.send(signal.SIGCONT)
     assert await asked == 3
+    # What it would have written itself is 2. It may lead again, once it has joined the group.
     found = (await state.view(10)).get(Number, "n")
     assert found is not None
-    # The other worker has made the change.
-    assert (found.value, found.by) == (3, "")
+    assert found.value == 3
     assert await paused.ask("n") == 4
     assert await add(state, "n") == 5
 
