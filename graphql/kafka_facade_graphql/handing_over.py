@@ -1,4 +1,4 @@
-"""Delivery of records of consumer instances, which count as consumed once the caller has received the response.
+"""Delivery of responses: their memory, and records that count as consumed once the caller has received the response.
 
 An operation has its records long before its response is written. Until then each fetch stays open in a task. If the
 response is not delivered, the instance returns the same records again.
@@ -13,13 +13,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import GraphQLError
+from graphql import GraphQLError, OperationType
 
 from kafka_facade.core.call import Caller
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.instances.model import FetchRecords
-from kafka_facade.core.outgoing import LARGE, Message
+from kafka_facade.core.outgoing import Message, Outgoing
 from kafka_facade.core.records.model import FetchedRecord
 from kafka_facade.core.records.sizes import stored_bytes
 from kafka_facade.web.scope import until_taken
@@ -40,17 +40,19 @@ class _Held:
 
 
 class HandOvers:
-    """The open fetches of one response. An instance's fetch ends before the operation uses the instance again."""
+    """The open fetches of one response, and its memory.
+
+    An instance's fetch ends before the operation uses the instance again.
+    """
 
     def __init__(self) -> None:
         self._held: dict[_Instance, _Held] = {}
         self._failed: list[tuple[str, FacadeError]] = []
-        self._messages: list[Message] = []
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a fetch is open."""
-        return bool(self._held)
+        # One for the whole response, because a fetch must not wait for what an earlier one holds.
+        self._memory: Message | None = None
+        self._fetched_bytes = 0
+        self.kind = OperationType.QUERY
+        """The type of the operation."""
 
     async def fetch(
         self, core: Core, identifier: str, request: FetchRecords, caller: Caller, key: str
@@ -60,16 +62,10 @@ class HandOvers:
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def hand_over(records: list[FetchedRecord]) -> None:
-            message, size = core.pipeline.overload.outgoing.message(), stored_bytes(records)
-            try:
-                # Further fetches of the response would wait for those before. The operation's limit bounds them.
-                if size > LARGE and not self._held:
-                    await message.reserve(size)
-                self._messages.append(message)
-                found.set_result(records)
-                await taken
-            finally:
-                message.release()
+            self._fetched_bytes += stored_bytes(records)
+            await self._memory_in(core.pipeline.overload.outgoing).grow(self._fetched_bytes)
+            found.set_result(records)
+            await taken
 
         async def run() -> list[FetchedRecord]:
             with core.admitted(identifier, caller) as call:
@@ -121,15 +117,30 @@ class HandOvers:
         while self._held:
             await _cancelled(self._held.popitem()[1].task)
 
-    def sending_begins(self) -> None:
-        """Record that the caller can take the response from now on."""
-        messages, self._messages = self._messages, []
-        for message in messages:
-            message.hand_over()
+    def _memory_in(self, outgoing: Outgoing) -> Message:
+        if self._memory is None:
+            self._memory = outgoing.message()
+        return self._memory
+
+    async def sending_begins(self, outgoing: Outgoing, size: int) -> None:
+        """Hold the memory of the encoded response, of ``size`` bytes, which the caller can take from now on.
+
+        Raises TooManyRequests if there is none for long, unless the operation is a mutation, which is done already.
+        """
+        if self.kind is OperationType.SUBSCRIPTION:
+            # Its records hold memory already, and it must not wait for itself.
+            return
+        memory = self._memory_in(outgoing)
+        await memory.grow(size, copies=1, anyway=self.kind is OperationType.MUTATION)
+        memory.hand_over()
+
+    def release(self) -> None:
+        """Give the memory back: the caller has taken the response, or never will."""
+        if self._memory is not None:
+            self._memory.release()
 
     def before_the_end(self, scope: Mapping[str, Any], send: _Send) -> _Send:
         """Wrap ``send`` to send the end of a response only after the network has taken the rest."""
-        self.sending_begins()
 
         async def send_and_wait(message: _Message) -> None:
             if self._held and message["type"] == "http.response.body" and not message.get("more_body", False):
@@ -157,11 +168,14 @@ def current() -> HandOvers:
 
 @asynccontextmanager
 async def handing_over() -> AsyncIterator[HandOvers]:
-    """Scope of one response; fetches that are still open at the end of the block are aborted."""
+    """Scope of one response; at the end of the block, its memory is free, and fetches that are open are aborted."""
     made = HandOvers()
     token = _current.set(made)
     try:
         yield made
     finally:
         _current.reset(token)
-        await made.give_back()
+        try:
+            await made.give_back()
+        finally:
+            made.release()

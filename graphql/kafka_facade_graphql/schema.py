@@ -38,6 +38,7 @@ from kafka_facade_graphql.conversion import compile_inputs
 from kafka_facade_graphql.documents import Document, Documents
 from kafka_facade_graphql.errors import Code, TranslateErrors, refusal
 from kafka_facade_graphql.execution import CoercedVariables, SlicedExecutor
+from kafka_facade_graphql.handing_over import current
 from kafka_facade_graphql.mutations import Mutation, mutation_fields
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.placeholders import placeholders
@@ -195,6 +196,7 @@ class Schema(strawberry.Schema):
 
         Raises Unavailable, and TooManyRequests if there is no memory.
         """
+        current().kind = operation.operation
         given = dict(context.variables or {})
         # Callers of streams keep it, with what they have not declared.
         (context.variables or {}).clear()

@@ -12,6 +12,8 @@ from contextlib import aclosing, suppress
 from json import JSONDecodeError
 from typing import Any, Final
 
+from graphql import OperationType
+from msgspec import Raw
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect, WebSocketState
@@ -237,6 +239,21 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         if not isinstance(error, WebSocketDisconnected):
             await super().handle_task_exception(error)
 
+    async def _hold_memory(self, payload: dict[str, Any]) -> None:
+        """Hold the memory of a response, and replace its data by its encoded form, or by an error if there is none.
+
+        Responses of a connection wait for each other before they are sent.
+        """
+        data = payload.get("data")
+        if data is None or current().kind is OperationType.SUBSCRIPTION:
+            return
+        payload["data"] = Raw(await encode_in_pieces(data))
+        _forget(data)
+        try:
+            await current().sending_begins(self.context.core.pipeline.overload.outgoing, len(payload["data"]))
+        except TooManyRequests as error:
+            payload.update({"data": None, "errors": [{"message": error.message, "extensions": extensions_of(error)}]})
+
     async def send_message(self, message: Any) -> None:
         """Send a message with flow control."""
         await time_slice()
@@ -245,7 +262,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 # The message has no data, so fetched records are not delivered.
                 await current().give_back()
             current().withdraw(message["payload"])
-            current().sending_begins()
+            await self._hold_memory(message["payload"])
         await super().send_message(message)
         if message["type"] == "next":
             _forget(message["payload"].get("data"))

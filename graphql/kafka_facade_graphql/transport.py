@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from cross_web import AsyncHTTPRequestAdapter, HTTPException, StarletteRequestAdapter
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLFormattedError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -121,18 +121,12 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             if response is not None:
                 # ConnectionError: the caller has disconnected or was aborted.
                 with suppress(ConnectionError):
-                    # Fetched records hold memory already.
-                    size = 0 if isinstance(response, EventStream) or held.is_open else len(response.body)
-                    await self._send(response, size, scope, receive, held.before_the_end(scope, in_parts(send)))
-
-    async def _send(self, response: Response, size: int, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a response once there is memory for its ``size``."""
-        try:
-            async with self._core.pipeline.overload.outgoing.hold(size, copies=1):
-                await response(scope, receive, send)
-        except TooManyRequests:
-            # A mutation is done, so that its caller must not try it again.
-            await response(scope, receive, send)
+                    if not isinstance(response, EventStream):
+                        try:
+                            await held.sending_begins(self._core.pipeline.overload.outgoing, len(response.body))
+                        except TooManyRequests as error:
+                            response = _error_response(error, Request(scope))
+                    await response(scope, receive, held.before_the_end(scope, in_parts(send)))
 
     async def _response(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the response to a request; None if the caller has disconnected."""
@@ -330,7 +324,12 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
         async def encode(found: ExecutionResult) -> bytes:
             await time_slice()
-            return msgspec.json.encode(await self.process_result(without_body, found))
+            data = msgspec.json.encode(await self.process_result(without_body, found))
+            try:
+                await current().sending_begins(self._core.pipeline.overload.outgoing, len(data))
+            except TooManyRequests as error:
+                data = msgspec.json.encode({"errors": [_shown(error)]})
+            return data
 
         transport = self._get_stream_transport(protocol)
         return EventStream(result, encode, transport.headers if transport is not None else {})
@@ -381,10 +380,13 @@ def _is_latin_1(request: Request) -> bool:
     return parsed is not None and parsed.charset in LATIN_1
 
 
-def _error_response(error: FacadeError, request: Request) -> Response:
+def _shown(error: FacadeError) -> GraphQLFormattedError:
     code = Code.BAD_REQUEST if type(error) is MalformedBody else None
-    shown = GraphQLError(error.message, extensions=extensions_of(error, code)).formatted
-    response = _json_response({"errors": [shown]}, error.codes.status, json_type(request.headers.get("accept")))
+    return GraphQLError(error.message, extensions=extensions_of(error, code)).formatted
+
+
+def _error_response(error: FacadeError, request: Request) -> Response:
+    response = _json_response({"errors": [_shown(error)]}, error.codes.status, json_type(request.headers.get("accept")))
     if isinstance(error, MethodNotAllowed):
         response.headers["allow"] = _METHODS
     return response

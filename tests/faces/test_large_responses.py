@@ -137,7 +137,39 @@ async def grpc_consume(gateway: Gateway, topic: str, connect: Connect) -> None:
     await asyncio.gather(*(_consume(gateway, topic) for _ in range(CALLERS)))
 
 
-@pytest.mark.parametrize("attack", [server_sent_events, websocket, completed_operations, grpc_consume])
+async def _mutation(gateway: Gateway, fetched: dict[str, str], accept: str) -> bytes:
+    """A request that fetches from these topics, the first one first."""
+    fields = ""
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=SECONDS) as client:
+        for name, topic in fetched.items():
+            group = (await _instance(client, topic)).split("/")[2]
+            where = f'group: "{group}", instance: "i", timeoutMs: 8000'
+            fields += (
+                f"{name}: fetchConsumerRecords(input: {{{where}}}) {{ records {{ record {{ value {{ base64 }} }} }} }} "
+            )
+    body = json.dumps({"query": f"mutation {{ {fields} }}"}).encode()
+    head = f"POST /graphql HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\nContent-Type: application/json\r\n"
+    return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+async def mutations(gateway: Gateway, topic: str, connect: Connect, accept: str = "application/json") -> None:
+    """Mutations whose first fetch is small."""
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=SECONDS) as client:
+        kind = {"content-type": "application/vnd.kafka.binary.v2+json"}
+        sent = {"records": [{"value": "AAAA"}]}
+        assert (await client.post(f"/topics/{topic}-small", json=sent, headers=kind)).status_code == 200
+    fetched = {"small": f"{topic}-small", "large": topic}
+    requests = [await _mutation(gateway, fetched, accept) for _ in range(CALLERS)]
+    await asyncio.gather(*(read_slowly(gateway, connect, request) for request in requests))
+
+
+async def streamed_mutations(gateway: Gateway, topic: str, connect: Connect) -> None:
+    await mutations(gateway, topic, connect, "text/event-stream")
+
+
+@pytest.mark.parametrize(
+    "attack", [server_sent_events, websocket, completed_operations, grpc_consume, mutations, streamed_mutations]
+)
 async def test_callers_that_take_large_records_slowly(
     stack: BackgroundStack, gateway: Gateway, topic: TopicFactory, connect: Connect, attack: Attack
 ) -> None:

@@ -32,12 +32,13 @@ _RESERVE_PART: Final = 16
 class _Waiter:
     """A reservation that waits for bytes."""
 
-    __slots__ = ("admitted", "patient", "reservation", "size", "small", "turn")
+    __slots__ = ("admitted", "lasting", "patient", "reservation", "size", "small", "turn")
 
-    def __init__(self, size: int, reservation: Reservation, *, patient: bool, small: bool) -> None:
+    def __init__(self, size: int, reservation: Reservation, *, patient: bool, lasting: bool, small: bool) -> None:
         self.size = size
         self.reservation = reservation
         self.patient = patient
+        self.lasting = lasting
         self.small = small
         # Small requests of a caller do not wait behind its large ones.
         self.turn: tuple[object, bool] = reservation.caller, small
@@ -92,7 +93,8 @@ class MemoryBudget:
         memory, and at shutdown. A ``patient`` request is never rejected, because that would lose what it has read.
         """
         self.count_again(reservation)
-        waiter = _Waiter(size, reservation, patient=patient, small=size <= self.total // _SMALL_PART)
+        small = size <= self.total // _SMALL_PART
+        waiter = _Waiter(size, reservation, patient=patient, lasting=lasting, small=small)
         if reservation in self._held:
             self._growing.append(waiter)
         else:
@@ -140,6 +142,13 @@ class MemoryBudget:
         self._huge.add(reservation)
         self._hold(size, reservation)
         return True
+
+    def take_anyway(self, size: int, reservation: Reservation) -> None:
+        """Take bytes without waiting, even if they are not free: what needs them exists already."""
+        self.count_again(reservation)
+        if size > self.total // 2 and reservation not in self._held:
+            self._huge.add(reservation)
+        self._hold(size, reservation)
 
     def is_within_share(self, size: int, reservation: Reservation) -> bool:
         """Return whether the caller may take bytes once there are, without giving others back before."""
@@ -192,11 +201,11 @@ class MemoryBudget:
         self._closed = True
         self.reject_waiting()
 
-    def reject_waiting(self) -> None:
-        """Reject the requests that wait."""
+    def reject_waiting(self, *, lasting: bool = True) -> None:
+        """Reject the requests that wait, also those that may wait for ever if ``lasting``."""
         waiting = [*self._growing, *(waiter for queue in self._waiting.values() for waiter in queue)]
         for waiter in waiting:
-            if not waiter.patient:
+            if not waiter.patient and (lasting or not waiter.lasting):
                 self._reject(waiter)
 
     def _hold(self, size: int, reservation: Reservation) -> None:
@@ -337,6 +346,17 @@ class Reservation:
         elif size:
             await self._budget.take(size, self, lasting=lasting)
             self._size = size
+
+    async def grow(self, size: int) -> None:
+        """Hold so many bytes more, once there are, and meanwhile what is held; see MemoryBudget.take."""
+        size = min(size, self._budget.total)
+        await self._budget.take(size, self)
+        self._size += size
+
+    def grow_anyway(self, size: int) -> None:
+        """Hold so many bytes more without waiting, even if they are not free."""
+        self._budget.take_anyway(size, self)
+        self._size += size
 
     def hold_at_once(self, size: int) -> bool:
         """Hold so many bytes, even if they are few, unless an empty reservation would have to wait for them."""

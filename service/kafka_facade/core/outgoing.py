@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
+from kafka_facade.core.errors import TooManyRequests
 from kafka_facade.core.memory_budget import MemoryBudget, Reservation
 
 logger = logging.getLogger("kafka_facade.core")
@@ -67,16 +68,14 @@ class Outgoing:
         return Message(self, self._budget.reservation(found.connection), found.cut_off)
 
     @asynccontextmanager
-    async def hold(self, size: int, *, copies: int = RECORD_COPIES) -> AsyncIterator[None]:
+    async def hold(self, size: int, *, copies: int = RECORD_COPIES, anyway: bool = False) -> AsyncIterator[None]:
         """Hold the memory of a message of so many bytes in this block, in which it is encoded and its peer takes it.
 
-        Raises TooManyRequests if there is none for long. One that is encoded already has 1 of ``copies``.
+        Raises TooManyRequests if there is none for long, unless it is sent ``anyway``: it tells of a change. One that
+        is encoded already has 1 of ``copies``.
         """
-        if size <= LARGE:
-            yield
-            return
         message = self.message()
-        await message.reserve(size, copies=copies)
+        await message.grow(size, copies=copies, anyway=anyway)
         message.hand_over()
         try:
             yield
@@ -86,6 +85,10 @@ class Outgoing:
     def close(self) -> None:
         """Reject the messages that wait, because the server drains."""
         self._budget.close()
+
+    def reject_waiting(self) -> None:
+        """Reject the messages that wait, except for those of streams, which hold nothing while they wait."""
+        self._budget.reject_waiting(lasting=False)
 
     def cut_off_largest(self, excess: int, patience: float) -> int:
         """Cut off the peers that hold the most, up to ``excess`` bytes, in a shortage of memory. Return how many.
@@ -136,17 +139,18 @@ class Outgoing:
             if now - since < _PATIENCE_SECONDS:
                 return
             # Messages on its own connection are all that some wait for.
-            if self._budget.is_within_share(message.wanted, message.reservation):
-                slow = self._slowest(now, self._is_huge(message.wanted))
+            if message.held or self._budget.is_within_share(message.wanted, message.reservation):
+                slow = self._slowest(now, None if message.held else self._is_huge(message.wanted))
                 if slow is not None:
                     logger.warning("a client was cut off that took a large message too slowly: others wait for memory")
                     self._cut_off(slow)
                     return
 
-    def _slowest(self, now: float, huge: bool) -> Message | None:
-        """Return the message that is being taken the longest, and has had time enough."""
+    def _slowest(self, now: float, huge: bool | None) -> Message | None:
+        """Return the message that is being taken the longest, and has had time enough. ``huge``: None is any."""
         for message, since in self._taking.items():
-            if now - since > _TAKING_SECONDS + message.held / _TAKING_RATE and self._is_huge(message.held) is huge:
+            fits = huge in (None, self._is_huge(message.held))
+            if fits and now - since > _TAKING_SECONDS + message.held / _TAKING_RATE:
                 return message
         return None
 
@@ -196,6 +200,27 @@ class Message:
         with self._outgoing.waiting(self):
             await self.reservation.resize(self.wanted, lasting=lasting)
         self._has(self.wanted)
+
+    async def grow(self, size: int, *, copies: int = RECORD_COPIES, anyway: bool = False) -> None:
+        """Hold the memory of a message that has grown to so many bytes, once there is enough; none if it is small.
+
+        Raises TooManyRequests like :meth:`reserve`, unless it is held ``anyway`` after that.
+        """
+        more = copies * size - self.held
+        if size <= LARGE or more <= 0:
+            return
+        try:
+            if not self.held:
+                await self.reserve(size, copies=copies)
+                return
+            self.wanted = more
+            with self._outgoing.waiting(self):
+                await self.reservation.grow(more)
+        except TooManyRequests:
+            if not anyway:
+                raise
+            self.reservation.grow_anyway(more)
+        self._has(self.held + more)
 
     def _has(self, size: int) -> None:
         self.held, self.held_since = size, time.monotonic()

@@ -81,6 +81,7 @@ class Overload:
             return 0
         self.requests.reject_waiting()
         self.responses.reject_waiting()
+        self.outgoing.reject_waiting()
         patience = _URGENT_SECONDS if used > self.limit * _URGENT else _PATIENCE_SECONDS
         count = self.arrivals.cut_off(patience)
         self._measurements += 1
