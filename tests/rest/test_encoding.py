@@ -62,8 +62,10 @@ def test_parts_of_a_long_array_are_the_array(count: int) -> None:
     sizes = [1, 40_000, 100, 40_000] * count
     parts: list[bytearray] = []
 
-    async def take(part: bytearray) -> None:
+    async def take(part: bytearray, share: float) -> None:
         parts.append(part)
+        # The parts so far tell how long the whole is.
+        assert sum(map(len, parts)) / share == pytest.approx(20_100 * len(sizes), rel=0.05)
 
     last = asyncio.run(encoding.encode_array(sizes, lambda size: {"text": "x" * size}, b'{"data":', b"}", take))
     assert json.loads(b"".join([*parts, last])) == {"data": [{"text": "x" * size} for size in sizes]}

@@ -6,11 +6,14 @@ import json
 import socket
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from conftest import Connect, GatewayFactory
+from http_connection import Connection
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 from peak_memory import MEBIBYTE, PeakMemory
@@ -19,6 +22,7 @@ from raw_kafka import RawConnection, assignment
 PARTITIONS = 60_000
 # The list is longer than 60 MB in JSON.
 MOST_MEMORY = 40 * MEBIBYTE
+READERS = 60
 
 
 @pytest.fixture
@@ -71,3 +75,37 @@ async def test_a_caller_that_leaves(gateway: Gateway, long_list: str) -> None:
     async with httpx.AsyncClient(timeout=10) as client:
         assert (await client.get(gateway.rest)).status_code == 200
     assert peak.growth() < MOST_MEMORY
+
+
+async def read_slowly(connection: Connection, path: str) -> None:
+    with suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+        await connection.send(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        await connection.head()
+        while True:
+            await connection.exactly(256)
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.serial
+async def test_slow_readers_do_not_exhaust_memory(
+    gateway_factory: GatewayFactory, long_list: str, connect: Connect
+) -> None:
+    limits = {"memory.max.bytes": 300 * MEBIBYTE, "memory.responses.max.bytes": 128 * MEBIBYTE}
+    gateway = await gateway_factory({name: str(value) for name, value in limits.items()})
+    readers = []
+    try:
+        async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
+            for _ in range(READERS):
+                connection = await connect(gateway, 4096)
+                readers.append(asyncio.create_task(read_slowly(connection, urlsplit(long_list).path)))
+                await asyncio.sleep(0.2)
+            await asyncio.sleep(5)
+            statuses = []
+            for _ in range(10):
+                statuses.append((await client.get("/topics")).status_code)
+                await asyncio.sleep(0.2)
+            assert statuses == [200] * 10
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)

@@ -42,7 +42,7 @@ from kafka_facade.rest.negotiation import JSON, Contract
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.regular import all_handlers
 from kafka_facade.rest.routing import Match, Router
-from kafka_facade.rest.sending import send_response
+from kafka_facade.rest.sending import send_response, while_sent
 from kafka_facade.web.body import ClientDisconnected, Read, Receive
 from kafka_facade.web.charsets import from_latin_1
 from kafka_facade.web.content_coding import decoded
@@ -123,12 +123,11 @@ class RestApp:
             response = self._error_response(as_facade_error(failure), version, connection, media_type)
         if response is not None:
             try:
-                async with self._core.pipeline.overload.outgoing.hold(len(response.body), copies=1):
+                async with while_sent(self._core, connection, len(response.body)):
                     await send_response(response, connection, media_type, compression=self._options.compression)
             except TooManyRequests as error:
-                # It has waited for memory. A change is done, so that a caller must not try it again.
-                if connection.method in ("GET", "HEAD"):
-                    response = self._error_response(error, version, connection, media_type)
+                # It has waited for memory for too long.
+                response = self._error_response(error, version, connection, media_type)
                 await send_response(response, connection, media_type, compression=self._options.compression)
 
     def _exchange(

@@ -40,18 +40,18 @@ async def encode_array(
     document: Callable[[_Item], object],
     before: bytes = b"",
     after: bytes = b"",
-    take: Callable[[bytearray], Awaitable[None]] | None = None,
+    take: Callable[[bytearray, float], Awaitable[None]] | None = None,
 ) -> bytearray:
     """Encode documents as a JSON array between ``before`` and ``after``, yielding to the event loop between pieces.
 
-    They may have values of the type LongValue. A long array is handed to ``take`` in parts, except for the last part,
-    which is returned.
+    They may have values of the type LongValue. A long array is handed to ``take`` in parts, each with the share of the
+    documents that are encoded, except for the last part, which is returned.
     """
     array, encoder = bytearray(before), LongEncoder()
     position, count, pause = 0, 1, 0
     while position < len(found):
         if take is not None and len(array) >= _PART:
-            await take(array)
+            await take(array, position / len(found))
             array, pause = bytearray(), 0
         if len(array) >= pause:
             await time_slice()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
+from kafka_facade.core.core import Core
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.connection import Connection, Headers
 from kafka_facade.rest.encoding import MIN_COMPRESSED_BYTES, accepts_gzip, compress, compressor
@@ -19,6 +21,15 @@ _COMPRESS_IN_THREAD: Final = 256 * 1024
 _PART: Final = 256 * 1024
 # Bodies up to this size (bytes) are written without checking the time slice.
 _SMALL: Final = 32 * 1024
+
+
+def while_sent(core: Core, connection: Connection, size: int) -> AbstractAsyncContextManager[None]:
+    """Hold the memory of a response of so many bytes, which its caller takes in the block.
+
+    Raises TooManyRequests if there is none for long, unless something was changed, so that it must not be tried again.
+    """
+    changed = connection.method not in ("GET", "HEAD")
+    return core.pipeline.overload.outgoing.hold(size, copies=1, anyway=changed)
 
 
 async def send_response(response: Response, connection: Connection, media_type: str, *, compression: bool) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 from kafka_facade.core.links import Kind
 from kafka_facade.rest.encoding import encode, encode_array
 from kafka_facade.rest.exchange import Exchange, Response
-from kafka_facade.rest.sending import PartedResponse
+from kafka_facade.rest.sending import PartedResponse, while_sent
 
 
 def resource_response(exchange: Exchange, resource: object) -> Response:
@@ -32,14 +33,22 @@ async def long_list_response(
 ) -> Response | None:
     """A list of resources, whose self link is the requested URL with a query.
 
-    If it is long, it is sent while it is encoded, so that it takes little memory.
+    If it is long, it is sent while it is encoded, so that it takes little memory besides the resources.
     """
     parts = PartedResponse(exchange)
     head = _list_head(kind, exchange.url + query)
-    last = await encode_array(resources, exchange.document_maker(), head, b"}", parts.write)
-    if not exchange.connection.started:
-        return Response(body=last)
-    await parts.finish(last)
+    async with AsyncExitStack() as memory:
+
+        async def send(part: bytearray, share: float) -> None:
+            if not exchange.connection.started:
+                # The resources take no more memory than they do in JSON.
+                await memory.enter_async_context(while_sent(exchange.core, exchange.connection, int(len(part) / share)))
+            await parts.write(part)
+
+        last = await encode_array(resources, exchange.document_maker(), head, b"}", send)
+        if not exchange.connection.started:
+            return Response(body=last)
+        await parts.finish(last)
     return None
 
 
