@@ -41,8 +41,11 @@ _ARRIVAL_SECONDS = 0.05
 # Responses up to this size (bytes) go out in one piece with the initial metadata: a connection takes them at once.
 _AT_ONCE_BYTES = 16 * 1024
 
+# What a list takes, as a multiple of its bytes: as a message, encoded, and in the library.
+_LIST_COPIES = 3
+
 Context = grpc.aio.ServicerContext[Any, Any]
-Serve = Callable[[Any, Context], Awaitable[Message]]
+Serve = Callable[[Any, Context], Awaitable[Message | None]]
 
 
 def operation_of(catalogue: Catalogue, implemented: Container[str], service: str, method: str) -> Operation:
@@ -70,9 +73,12 @@ class Types:
 
 
 def regular(core: Core, operation: Operation, types: Types, options: RpcOptions) -> Serve:
-    """Return the handler of a method whose messages have the same fields as the core's request and answer."""
+    """Return the handler of a method whose messages have the same fields as the core's request and answer.
+
+    That of a list writes its only message, see :class:`Written`: it is large, and holds memory until it is taken.
+    """
     implementation = core.registry.implementation(operation.identifier)
-    if types.response is not Empty and get_origin(implementation.answer) in (list, Sequence):
+    if is_list(core, operation, types):
         return _listing(core, operation, types, options, implementation)
     read = reader(implementation.request, types.request)
     encode = _nothing if types.response is Empty else writer(types.response)
@@ -81,6 +87,13 @@ def regular(core: Core, operation: Operation, types: Types, options: RpcOptions)
         return encode(await core.perform(call, read(message)))
 
     return _unary(core, operation, run)
+
+
+def is_list(core: Core, operation: Operation, types: Types) -> bool:
+    """Return whether a method whose messages have the fields of the core's returns a list."""
+    if types.response is Empty or operation.identifier not in core.registry:
+        return False
+    return get_origin(core.registry.implementation(operation.identifier).answer) in (list, Sequence)
 
 
 def following(
@@ -109,7 +122,7 @@ def following(
 def _listing(
     core: Core, operation: Operation, types: Types, options: RpcOptions, implementation: Implementation
 ) -> Serve:
-    """Return the handler of a method that returns a list: one page, or all items if the method has no pagination.
+    """Return the handler of a method that writes a list: one page, or all items if the method has no pagination.
 
     A page ends early if the response would become too large. Without pagination that raises PayloadTooLarge, unless the
     response has ``total_size``: such a method has already changed something, so as many items as fit are returned with
@@ -122,6 +135,7 @@ def _listing(
     counted = "total_size" in types.response.DESCRIPTOR.fields_by_name
     [item] = get_args(implementation.answer)
     key = sort_key(operation, core.kinds.get(item))
+    outgoing = core.pipeline.overload.outgoing
 
     async def run(call: Call, message: Any) -> Message:
         found = await core.perform(call, read(message))
@@ -149,7 +163,16 @@ def _listing(
         page = _page(found, key, message, fits)
         return types.response(**{items.name: encoded, "next_page_token": page.next_token, "total_size": page.total})
 
-    return _unary(core, operation, run)
+    async def serve(message: Any, context: Context) -> None:
+        async with reporting(context, message), taking(context):
+            with core.admitted(operation.identifier, caller_of(context)) as call:
+                require_message(message)
+                answer = await run(call, message)
+            # A change is done, so that a caller must not try it again.
+            async with outgoing.hold(answer.ByteSize(), copies=_LIST_COPIES, anyway=counted):
+                await write_message(context, answer, options)
+
+    return serve
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,10 +160,18 @@ class Receiver:
         return grpc.stream_unary_rpc_method_handler(self._handler(request, serve), None, encode)
 
     def stream(
-        self, request: type[Message], serve: Callable[[Any, Any], Awaitable[None]], encode: Callable[[Any], bytes]
+        self,
+        request: type[Message],
+        serve: Callable[[Any, Any], Awaitable[Any]],
+        encode: Callable[[Any], bytes],
+        *,
+        lasts: bool = True,
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        """Return the handler of a method that writes its responses, given one of decoded requests."""
-        return grpc.stream_stream_rpc_method_handler(self._handler(request, serve, lasts=True), None, encode)
+        """Return the handler of a method that writes its responses, given one of decoded requests.
+
+        It ``lasts`` for as long as its caller wants to.
+        """
+        return grpc.stream_stream_rpc_method_handler(self._handler(request, serve, lasts=lasts), None, encode)
 
     def _handler(
         self, request: type[Message], serve: Callable[[Any, Any], Awaitable[Any]], *, lasts: bool = False

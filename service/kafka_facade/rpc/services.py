@@ -10,7 +10,16 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.core import Core
-from kafka_facade.rpc.dispatch import Custom, Types, Written, following, operation_of, regular, unimplemented
+from kafka_facade.rpc.dispatch import (
+    Custom,
+    Types,
+    Written,
+    following,
+    is_list,
+    operation_of,
+    regular,
+    unimplemented,
+)
 from kafka_facade.rpc.frames import encode
 from kafka_facade.rpc.gen.files import FILES
 from kafka_facade.rpc.methods import METHODS, STREAMS
@@ -51,6 +60,8 @@ def _handler(
         return receiver.stream(types.request, binding.serve(core, options), encode)
     if isinstance(binding, Custom):
         serve = binding.serve(core, operation, options)
+    elif is_list(core, operation, types):
+        return receiver.stream(types.request, regular(core, operation, types, options), encode, lasts=False)
     elif operation.identifier in core.registry:
         serve = regular(core, operation, types, options)
     else:
