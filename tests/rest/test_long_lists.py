@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from conftest import Connect, GatewayFactory
+from faces.many_resources import delete_topics
 from http_connection import Connection
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
@@ -22,7 +24,7 @@ from raw_kafka import RawConnection, assignment
 PARTITIONS = 60_000
 # The list is longer than 60 MB in JSON.
 MOST_MEMORY = 40 * MEBIBYTE
-READERS = 60
+TOPICS, READERS = 250, 90
 
 
 @pytest.fixture
@@ -86,19 +88,30 @@ async def read_slowly(connection: Connection, path: str) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.fixture
+async def many_configs(stack: BackgroundStack) -> AsyncIterator[str]:
+    """The path of a list with configs of many topics, which takes about as much memory as in JSON: some megabytes."""
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    names = [f"configs-{uuid.uuid4().hex}" for _ in range(TOPICS)]
+    for created in admin.create_topics([NewTopic(name, num_partitions=1) for name in names]).values():
+        await asyncio.to_thread(created.result, 60)
+    yield f"/v3/clusters/{stack.cluster_id}/topics/-/configs"
+    await asyncio.to_thread(delete_topics, stack, *names)
+
+
 @pytest.mark.serial
 async def test_slow_readers_do_not_exhaust_memory(
-    gateway_factory: GatewayFactory, long_list: str, connect: Connect
+    gateway_factory: GatewayFactory, many_configs: str, connect: Connect
 ) -> None:
-    limits = {"memory.max.bytes": 300 * MEBIBYTE, "memory.responses.max.bytes": 128 * MEBIBYTE}
+    limits = {"memory.max.bytes": 250 * MEBIBYTE, "memory.responses.max.bytes": 32 * MEBIBYTE}
     gateway = await gateway_factory({name: str(value) for name, value in limits.items()})
     readers = []
     try:
         async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
             for _ in range(READERS):
                 connection = await connect(gateway, 4096)
-                readers.append(asyncio.create_task(read_slowly(connection, urlsplit(long_list).path)))
-                await asyncio.sleep(0.2)
+                readers.append(asyncio.create_task(read_slowly(connection, many_configs)))
+                await asyncio.sleep(0.25)
             await asyncio.sleep(5)
             statuses = []
             for _ in range(10):
