@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
+from weakref import WeakValueDictionary
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -19,7 +20,7 @@ from kafka_facade.core.core import Core
 from kafka_facade.core.errors import KafkaTimeout, NotImplementedYet, PayloadTooLarge, Unavailable
 from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.registry import Implementation
-from kafka_facade.core.time_slices import in_slices
+from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.rpc.convert import reader, writer
 from kafka_facade.rpc.cut_off import taking
 from kafka_facade.rpc.errors import reporting, writing
@@ -43,6 +44,9 @@ _AT_ONCE_BYTES = 16 * 1024
 
 # What a list takes, as a multiple of its bytes: as a message, encoded, and in the library.
 _LIST_COPIES = 3
+
+# Whose turn it is to have a list encoded, for each connection.
+_turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Serve = Callable[[Any, Context], Awaitable[Message | None]]
@@ -137,8 +141,14 @@ def _listing(
     key = sort_key(operation, core.kinds.get(item))
     outgoing = core.pipeline.overload.outgoing
 
-    async def run(call: Call, message: Any) -> Message:
+    async def run(call: Call, message: Any, turn: asyncio.Lock) -> Message:
         found = await core.perform(call, read(message))
+        # Those of one connection take turns, so that many at once delay others no more than one.
+        async with turn:
+            await time_slice()
+            return await answer(found, message)
+
+    async def answer(found: Sequence[Any], message: Any) -> Message:
         room = options.max_response_bytes - _PAGE_OVERHEAD
         if not paged:
             entries = await in_slices(encode, found)
@@ -167,10 +177,12 @@ def _listing(
         async with reporting(context, message), taking(context):
             with core.admitted(operation.identifier, caller_of(context)) as call:
                 require_message(message)
-                answer = await run(call, message)
+                turn = _turns.get(context.peer()) or asyncio.Lock()
+                _turns[context.peer()] = turn
+                made = await run(call, message, turn)
             # A change is done, so that a caller must not try it again.
-            async with outgoing.hold(answer.ByteSize(), copies=_LIST_COPIES, anyway=counted):
-                await write_message(context, answer, options)
+            async with outgoing.hold(made.ByteSize(), copies=_LIST_COPIES, anyway=counted):
+                await write_message(context, made, options)
 
     return serve
 

@@ -36,6 +36,7 @@ from kafka_facade.kafka.admin.default_configs import default_configs
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.admin.visibility import looks
 from kafka_facade.kafka.errors import from_code
+from kafka_facade.kafka.joined import JoinedReads
 from kafka_facade.kafka.protocol.client import ProtocolClient
 
 # org.apache.kafka.common.config.ConfigResource.Type
@@ -68,11 +69,16 @@ class Configs:
         self._admin = admin
         self._protocol = protocol
         self._brokers = Brokers(admin, protocol)
+        self._joined = JoinedReads()
 
     async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
         """The configs of these topics, in order, each ordered by name; sends one request per 100 topics."""
         if not names:
             return []
+        key = "topics", tuple(names)
+        return await self._joined.ask(key, timeout, lambda left: self._topic_configs(names, left))
+
+    async def _topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
         deadline = time.monotonic() + timeout
         cluster_id = await self._admin.cluster_id(timeout)
         unique = list(dict.fromkeys(names))
@@ -114,6 +120,12 @@ class Configs:
         self, broker_ids: Sequence[int] | None, timeout: float
     ) -> list[list[BrokerConfig] | FacadeError]:
         """The configs of these brokers, in order, or of all live ones; asks each broker itself, concurrently."""
+        key = "brokers", None if broker_ids is None else tuple(broker_ids)
+        return await self._joined.ask(key, timeout, lambda left: self._broker_configs(broker_ids, left))
+
+    async def _broker_configs(
+        self, broker_ids: Sequence[int] | None, timeout: float
+    ) -> list[list[BrokerConfig] | FacadeError]:
         deadline = time.monotonic() + timeout
         registrations = await self._brokers.registrations(timeout)
         known = registrations.alive

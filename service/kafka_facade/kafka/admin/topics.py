@@ -26,6 +26,7 @@ from kafka_facade.kafka.admin.visibility import looks
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive, settled
 from kafka_facade.kafka.errors import from_exception
+from kafka_facade.kafka.joined import JoinedReads
 from kafka_facade.kafka.protocol.client import ProtocolClient
 
 _T = TypeVar("_T")
@@ -53,6 +54,7 @@ class Admin:
         self._client = client
         self._metadata = clients.describing(client, blocking, metadata)
         self._log_offsets = clients.offsets(client, blocking, protocol, metadata)
+        self._joined = JoinedReads()
         self.on_change: Callable[[str], None] | None = None
         """Called with each topic whose partitions this object has changed."""
         self._known_cluster_id: str | None = None
@@ -75,7 +77,7 @@ class Admin:
 
     async def list_topics(self, timeout: float) -> list[TopicDescription]:
         """All topics with their partitions, ordered by name."""
-        return await self._metadata.list_topics(timeout)
+        return await self._joined.ask("topics", timeout, self._metadata.list_topics)
 
     async def describe_topics(
         self, names: Sequence[str], timeout: float, *, authorized_operations: bool = False
