@@ -545,3 +545,11 @@ async def test_a_caller_that_waits_for_its_own_share_makes_the_budget_not_short(
     second.release()
     for waiting in (own, other):
         (await waiting).release()
+
+
+async def test_a_large_request_does_not_wait_for_a_little_that_its_caller_keeps() -> None:
+    budget = MemoryBudget(100 * SMALL)
+    unread, record = budget.reservation("caller"), budget.reservation("caller")
+    assert unread.hold_at_once(1024)
+    async with asyncio.timeout(5):
+        await record.hold(60 * SMALL)

@@ -153,7 +153,8 @@ class MemoryBudget:
     def is_within_share(self, size: int, reservation: Reservation) -> bool:
         """Return whether the caller may take bytes once there are, without giving others back before."""
         held = self._callers.get(reservation.caller, 0)
-        return not held or held + size <= self.total // 2
+        # What is small may be held for ever, such as an unread answer, so that nothing waits for it.
+        return held <= self.total // _SMALL_PART or held + size <= self.total // 2
 
     def give_back(self, size: int, reservation: Reservation) -> None:
         """Return bytes, and admit requests that fit now. A negative size takes bytes without waiting."""
