@@ -21,10 +21,10 @@ from kafka_facade.core.instances.model import (
     SeekConsumer,
     SubscribeConsumer,
 )
-from kafka_facade.core.memory_budget import Reservation
 from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.model import FetchedRecord, Format
 from kafka_facade.core.request import Answer, Request
+from kafka_facade.core.reservation import Reservation
 from kafka_facade_graphql.handing_over import current
 from kafka_facade_graphql.loaders import CALLER, Loaders
 

@@ -22,8 +22,8 @@ from strawberry.types.graphql import OperationType
 from kafka_facade.core.catalogue import CATALOGUE, INSTANCE_READS, Catalogue
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, PayloadTooLarge
-from kafka_facade.core.memory_budget import use_reservation
 from kafka_facade.core.quoting import quote
+from kafka_facade.core.reservation import use_reservation
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql import (
     acls,

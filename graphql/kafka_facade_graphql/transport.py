@@ -37,6 +37,7 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.instances.interruption import unless
 from kafka_facade.core.outgoing import use_peer
 from kafka_facade.core.records.long_values import encode_in_pieces, whole
+from kafka_facade.core.reservation import Reservation
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.web.body import Read, from_asgi, to_asgi
 from kafka_facade.web.charsets import from_latin_1
@@ -166,7 +167,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         overload, connection = self._core.pipeline.overload, object()
         budgets = (overload.requests, overload.responses, overload.events)
         use_peer(connection, partial(abort, request.scope))
-        memory = Memory(*(budget.reservation(connection) for budget in budgets))
+        memory = Memory(*(Reservation(budget, connection) for budget in budgets))
         return Context(self._core, self._options.max_objects, memory)
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:

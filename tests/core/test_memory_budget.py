@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.core import memory_budget
 from kafka_facade.core.errors import NotFound, TooManyRequests
-from kafka_facade.core.memory_budget import SMALL, MemoryBudget, Reservation
+from kafka_facade.core.memory_budget import SMALL, MemoryBudget
+from kafka_facade.core.reservation import Reservation
 
 UNIT = SMALL * 2
 TOTAL = 10 * UNIT
@@ -28,7 +28,7 @@ async def _admitted(work: Awaitable[None]) -> bool:
 
 
 async def _hold(budget: MemoryBudget, caller: object, units: int) -> Reservation:
-    reservation = budget.reservation(caller)
+    reservation = Reservation(budget, caller)
     await reservation.resize(units * UNIT)
     return reservation
 
@@ -63,7 +63,7 @@ async def test_requests_wait_until_memory_is_free() -> None:
 async def test_small_requests_do_not_wait() -> None:
     budget = MemoryBudget(TOTAL)
     await _fill(budget)
-    await budget.reservation("b").resize(SMALL)
+    await Reservation(budget, "b").resize(SMALL)
 
 
 LARGE_TOTAL = 128 * UNIT
@@ -155,7 +155,7 @@ async def test_a_caller_with_many_requests_leaves_half_to_others() -> None:
     many = [asyncio.create_task(_hold(budget, "a", 1)) for _ in range(20)]
     await _settle()
     assert sum(task.done() for task in many) == 5
-    assert await _admitted(budget.reservation("b").resize(5 * UNIT))
+    assert await _admitted(Reservation(budget, "b").resize(5 * UNIT))
     for task in many:
         task.cancel()
 
@@ -274,7 +274,7 @@ async def test_patient_requests_are_not_rejected(monkeypatch: pytest.MonkeyPatch
     first = await _fill(budget)
 
     async def event() -> None:
-        async with budget.reservation("b").more(UNIT, patient=True):
+        async with Reservation(budget, "b").more(UNIT, patient=True):
             pass
 
     events = [asyncio.create_task(event()) for _ in range(3)]
@@ -300,7 +300,7 @@ async def test_requests_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) ->
 async def test_parts_of_a_request_are_admitted_together() -> None:
     budget = MemoryBudget(TOTAL)
     first = await _fill(budget)
-    request = budget.reservation("b")
+    request = Reservation(budget, "b")
     ended: list[int] = []
 
     async def part(number: int) -> None:
@@ -319,7 +319,7 @@ async def test_parts_of_a_request_are_admitted_together() -> None:
 
 async def test_the_oldest_request_grows_at_once_and_others_wait() -> None:
     budget = MemoryBudget(TOTAL)
-    requests = [budget.reservation(caller) for caller in "abc"]
+    requests = [Reservation(budget, caller) for caller in "abc"]
     grown: list[int] = []
     go_on = [asyncio.Event() for _ in requests]
 
@@ -348,7 +348,7 @@ async def test_parts_of_a_request_are_rejected_together(monkeypatch: pytest.Monk
     monkeypatch.setattr("kafka_facade.core.memory_budget._WAIT_SECONDS", 0.05)
     budget = MemoryBudget(TOTAL)
     first = await _fill(budget)
-    request = budget.reservation("b")
+    request = Reservation(budget, "b")
 
     async def part() -> None:
         async with request.more(UNIT):
@@ -394,7 +394,7 @@ def test_all_requests_are_admitted_and_all_memory_comes_back(requests: list[tupl
 @pytest.fixture
 def quickly_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests are slow after a moment."""
-    monkeypatch.setattr(memory_budget, "_SLOW_SECONDS", 0.01)
+    monkeypatch.setattr("kafka_facade.core.reservation._SLOW_SECONDS", 0.01)
 
 
 @pytest.mark.usefixtures("quickly_slow")
@@ -453,7 +453,7 @@ async def test_a_request_knows_that_it_would_keep_others_waiting() -> None:
             assert not held.would_keep_others_waiting
         last = await _hold(budget, "last", 5)
         assert last.would_keep_others_waiting
-        assert not budget.reservation("none").would_keep_others_waiting
+        assert not Reservation(budget, "none").would_keep_others_waiting
     assert not last.would_keep_others_waiting
 
 
@@ -514,9 +514,9 @@ async def test_a_slow_request_that_grows_counts_apart_again() -> None:
 
 async def test_memory_is_held_at_once_only_if_none_waits() -> None:
     budget = MemoryBudget(TOTAL)
-    streams = [budget.reservation(number) for number in range(4)]
+    streams = [Reservation(budget, number) for number in range(4)]
     assert streams[0].hold_at_once(5 * UNIT)
-    assert not budget.reservation(0).hold_at_once(UNIT)
+    assert not Reservation(budget, 0).hold_at_once(UNIT)
     assert streams[1].hold_at_once(4 * UNIT)
     waiting = asyncio.create_task(streams[2].hold(2 * UNIT))
     await _settle()
@@ -549,7 +549,7 @@ async def test_a_caller_that_waits_for_its_own_share_makes_the_budget_not_short(
 
 async def test_a_large_request_does_not_wait_for_a_little_that_its_caller_keeps() -> None:
     budget = MemoryBudget(100 * SMALL)
-    unread, record = budget.reservation("caller"), budget.reservation("caller")
+    unread, record = Reservation(budget, "caller"), Reservation(budget, "caller")
     assert unread.hold_at_once(1024)
     async with asyncio.timeout(5):
         await record.hold(60 * SMALL)

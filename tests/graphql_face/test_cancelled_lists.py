@@ -9,13 +9,14 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from kafka_facade.core.memory_budget import MemoryBudget
+from kafka_facade.core.reservation import Reservation
 from kafka_facade_graphql.context import Context, Memory
 from kafka_facade_graphql.execution import SlicedExecutor
 
 ENTRIES = 600
 DOCUMENT = "{ entries { inner { values } innermost { inner { values } } } }"
 
-MEMORY = Memory(*(MemoryBudget(1).reservation(None) for _ in Memory._fields))
+MEMORY = Memory(*(Reservation(MemoryBudget(1), None) for _ in Memory._fields))
 
 
 @strawberry.type

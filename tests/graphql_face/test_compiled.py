@@ -14,6 +14,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from kafka_facade.core.memory_budget import MemoryBudget
 from kafka_facade.core.records import model as core_records
+from kafka_facade.core.reservation import Reservation
 from kafka_facade_graphql.compiled import MOST_NESTED
 from kafka_facade_graphql.context import Context, Info, Memory
 from kafka_facade_graphql.execution import SlicedExecutor
@@ -23,7 +24,7 @@ from kafka_facade_graphql.scalars import SCALARS
 
 EVENTS = 10
 
-MEMORY = Memory(*(MemoryBudget(1).reservation(None) for _ in Memory._fields))
+MEMORY = Memory(*(Reservation(MemoryBudget(1), None) for _ in Memory._fields))
 
 
 @strawberry.type

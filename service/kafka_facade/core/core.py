@@ -28,7 +28,6 @@ from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.links import KINDS, Kind
-from kafka_facade.core.memory_budget import current_reservation
 from kafka_facade.core.pipeline import Admission, Pipeline
 from kafka_facade.core.readiness import Readiness
 from kafka_facade.core.reassignments.operations import Reassignments
@@ -41,6 +40,7 @@ from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.core.registry import Registry, implemented_by, needs_kafka
 from kafka_facade.core.replica_status.operations import ReplicaStatuses
 from kafka_facade.core.request import Answer, Request
+from kafka_facade.core.reservation import current_reservation
 from kafka_facade.core.reserved_topic import ReservedTopic
 from kafka_facade.core.server.operations import Server
 from kafka_facade.core.state.options import DEFAULT_TOPIC

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
 from typing import Final
 
-from kafka_facade.core.errors import FacadeError, TooManyRequests
+from kafka_facade.core.errors import TooManyRequests
 
 SMALL: Final = 64 * 1024
 """What takes no more memory (bytes) needs none of the budget."""
 
-_MESSAGE: Final = "Too many large requests are in progress. Try again later."
+TOO_MANY: Final = "Too many large requests are in progress. Try again later."
+"""The message if there is no memory."""
+
 _WAIT_SECONDS: Final = 30.0
 # Maximum number of requests that wait. Beyond it, the last one of the caller that has most of them is rejected.
 _MOST_WAITING: Final = 1000
-# Maximum number of requests in progress that grow.
-_MOST_GROWING: Final = 8
-# A request that waits for Kafka, or for its caller, for longer than this counts apart from the budget.
-_SLOW_SECONDS: Final = 1.0
 # What may count apart from it, as a multiple of the budget.
 _MOST_SLOW: Final = 2
 # A request for at most this part of the budget (2 MiB of 128) is small; a reserve of so much more is for small ones.
@@ -29,12 +24,21 @@ _SMALL_PART: Final = 64
 _RESERVE_PART: Final = 16
 
 
+class Holder:
+    """One who holds bytes of a budget."""
+
+    __slots__ = ("caller",)
+
+    def __init__(self, caller: object) -> None:
+        self.caller = caller
+
+
 class _Waiter:
     """A reservation that waits for bytes."""
 
     __slots__ = ("admitted", "lasting", "patient", "reservation", "size", "small", "turn")
 
-    def __init__(self, size: int, reservation: Reservation, *, patient: bool, lasting: bool, small: bool) -> None:
+    def __init__(self, size: int, reservation: Holder, *, patient: bool, lasting: bool, small: bool) -> None:
         self.size = size
         self.reservation = reservation
         self.patient = patient
@@ -67,14 +71,14 @@ class MemoryBudget:
         self._free = total
         self._reserve = self._free_reserve = total // _RESERVE_PART
         # The reservations that hold bytes, the oldest first, and the bytes of each caller.
-        self._held: dict[Reservation, int] = {}
+        self._held: dict[Holder, int] = {}
         self._callers: dict[object, int] = {}
         # Those admitted with more than half of the budget, which are not counted in it.
-        self._huge: set[Reservation] = set()
+        self._huge: set[Holder] = set()
         # Those that were admitted from the reserve, and count in it alone.
-        self._reserved: set[Reservation] = set()
+        self._reserved: set[Holder] = set()
         # Those that wait for something else than memory: their bytes, and whether they were huge.
-        self._slow: dict[Reservation, tuple[int, bool]] = {}
+        self._slow: dict[Holder, tuple[int, bool]] = {}
         self._slow_bytes = 0
         self._slow_callers: dict[object, int] = {}
         self._waiting: OrderedDict[tuple[object, bool], deque[_Waiter]] = OrderedDict()
@@ -82,11 +86,7 @@ class MemoryBudget:
         self._count = 0
         self._closed = False
 
-    def reservation(self, caller: object) -> Reservation:
-        """Return an empty reservation for a request. Requests on one connection have the same ``caller``."""
-        return Reservation(self, caller)
-
-    async def take(self, size: int, reservation: Reservation, *, patient: bool = False, lasting: bool = False) -> None:
+    async def take(self, size: int, reservation: Holder, *, patient: bool = False, lasting: bool = False) -> None:
         """Take bytes, at most ``total``, once they are free.
 
         Raises TooManyRequests after 30 s (unless it is ``lasting``), if too many requests wait, in a shortage of
@@ -112,10 +112,10 @@ class MemoryBudget:
                 self._remove(waiter)
                 self._admit()
             if isinstance(error, TimeoutError):
-                raise TooManyRequests(_MESSAGE) from None
+                raise TooManyRequests(TOO_MANY) from None
             raise
 
-    def take_at_once(self, size: int, reservation: Reservation) -> bool:
+    def take_at_once(self, size: int, reservation: Holder) -> bool:
         """Take bytes for an empty reservation, unless it would have to wait."""
         fits = size <= min(self._free, self.total // 2) and self.is_within_share(size, reservation)
         if self.is_waited_for or not fits:
@@ -134,7 +134,7 @@ class MemoryBudget:
         waiting = (waiter for queue in self._waiting.values() for waiter in queue)
         return bool(self._growing) or any(self.is_within_share(waiter.size, waiter.reservation) for waiter in waiting)
 
-    def take_huge_at_once(self, size: int, reservation: Reservation) -> bool:
+    def take_huge_at_once(self, size: int, reservation: Holder) -> bool:
         """Take more than half of the budget, beside others, for an empty reservation, unless it would have to wait."""
         half = self.total // 2
         if self.is_waited_for or self._closed or self._huge or size <= half or reservation.caller in self._callers:
@@ -143,32 +143,32 @@ class MemoryBudget:
         self._hold(size, reservation)
         return True
 
-    def take_anyway(self, size: int, reservation: Reservation) -> None:
+    def take_anyway(self, size: int, reservation: Holder) -> None:
         """Take bytes without waiting, even if they are not free: what needs them exists already."""
         self.count_again(reservation)
         if size > self.total // 2 and reservation not in self._held:
             self._huge.add(reservation)
         self._hold(size, reservation)
 
-    def is_within_share(self, size: int, reservation: Reservation) -> bool:
+    def is_within_share(self, size: int, reservation: Holder) -> bool:
         """Return whether the caller may take bytes once there are, without giving others back before."""
         held = self._callers.get(reservation.caller, 0)
         # What is small may be held for ever, such as an unread answer, so that nothing waits for it.
         return held <= self.total // _SMALL_PART or held + size <= self.total // 2
 
-    def give_back(self, size: int, reservation: Reservation) -> None:
+    def give_back(self, size: int, reservation: Holder) -> None:
         """Return bytes, and admit requests that fit now. A negative size takes bytes without waiting."""
         self.count_again(reservation)
         self._hold(-size, reservation)
         self._admit()
 
-    def may_count_apart(self, reservation: Reservation) -> bool:
+    def may_count_apart(self, reservation: Holder) -> bool:
         """Return whether the request counts apart, or would if it was slow."""
         size, total = self._held.get(reservation, 0), _MOST_SLOW * self.total
         of_caller = self._slow_callers.get(reservation.caller, 0)
         return self._slow_bytes + size <= total and (not of_caller or not size or of_caller + size <= total // 2)
 
-    def count_apart(self, reservation: Reservation) -> bool:
+    def count_apart(self, reservation: Holder) -> bool:
         """Take what a slow request holds out of the budget. Return False if too much counts apart already."""
         if not self.may_count_apart(reservation):
             return False
@@ -181,11 +181,11 @@ class MemoryBudget:
             self._admit()
         return True
 
-    def counts_apart(self, reservation: Reservation) -> bool:
+    def counts_apart(self, reservation: Holder) -> bool:
         """Whether what the request holds counts apart."""
         return reservation in self._slow
 
-    def count_again(self, reservation: Reservation) -> None:
+    def count_again(self, reservation: Holder) -> None:
         """Count what the request holds in the budget again, at once."""
         size, huge = self._slow.pop(reservation, (0, False))
         if size:
@@ -209,7 +209,7 @@ class MemoryBudget:
             if not waiter.patient and (lasting or not waiter.lasting):
                 self._reject(waiter)
 
-    def _hold(self, size: int, reservation: Reservation) -> None:
+    def _hold(self, size: int, reservation: Holder) -> None:
         if reservation in self._reserved:
             self._free_reserve -= size
         elif reservation not in self._huge:
@@ -229,7 +229,7 @@ class MemoryBudget:
         if self._count >= _MOST_WAITING and not waiter.patient:
             longest = max(self._waiting.values(), key=len)
             if longest[-1].patient or len(longest) <= len(self._waiting.get(waiter.turn, ())) + 1:
-                raise TooManyRequests(_MESSAGE)
+                raise TooManyRequests(TOO_MANY)
             self._reject(longest[-1])
         self._waiting.setdefault(waiter.turn, deque()).append(waiter)
         self._count += 1
@@ -237,7 +237,7 @@ class MemoryBudget:
     def _reject(self, waiter: _Waiter) -> None:
         self._remove(waiter)
         if not waiter.admitted.done():
-            waiter.admitted.set_exception(TooManyRequests(_MESSAGE))
+            waiter.admitted.set_exception(TooManyRequests(TOO_MANY))
 
     def _remove(self, waiter: _Waiter) -> None:
         """Remove a request from those that wait, if it does."""
@@ -318,175 +318,3 @@ class MemoryBudget:
         if not waiter.admitted.done():
             self._hold(waiter.size, waiter.reservation)
             waiter.admitted.set_result(None)
-
-
-class Reservation:
-    """The part of the budget that a request holds."""
-
-    __slots__ = ("_budget", "_failed", "_size", "_taking", "_timer", "_waits", "caller")
-
-    def __init__(self, budget: MemoryBudget, caller: object) -> None:
-        self._budget = budget
-        self.caller = caller
-        self._size = 0
-        self._taking = asyncio.Lock()
-        self._failed = False
-        self._waits = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def another(self) -> Reservation:
-        """Return an empty reservation for another request of the same caller."""
-        return Reservation(self._budget, self.caller)
-
-    async def resize(self, size: int, *, lasting: bool = False) -> None:
-        """Hold so many bytes, none if they are few. An empty reservation waits for them, see MemoryBudget.take."""
-        size = min(size, self._budget.total) if size > SMALL else 0
-        if self._size:
-            held, self._size = self._size, size
-            self._budget.give_back(held - size, self)
-        elif size:
-            await self._budget.take(size, self, lasting=lasting)
-            self._size = size
-
-    async def grow(self, size: int) -> None:
-        """Hold so many bytes more, once there are, and meanwhile what is held; see MemoryBudget.take."""
-        size = min(size, self._budget.total)
-        await self._budget.take(size, self)
-        self._size += size
-
-    def grow_anyway(self, size: int) -> None:
-        """Hold so many bytes more without waiting, even if they are not free."""
-        self._budget.take_anyway(size, self)
-        self._size += size
-
-    def hold_at_once(self, size: int) -> bool:
-        """Hold so many bytes, even if they are few, unless an empty reservation would have to wait for them."""
-        if not self._budget.take_at_once(size, self):
-            return False
-        self._size = size
-        return True
-
-    async def hold(self, size: int) -> None:
-        """Hold so many bytes, even if they are few, once there are. Never rejected."""
-        size = min(size, self._budget.total)
-        await self._budget.take(size, self, patient=True)
-        self._size = size
-
-    def shrink(self, size: int) -> None:
-        """Give back what is held beyond so many bytes."""
-        if self._size > size:
-            held, self._size = self._size, size
-            self._budget.give_back(held - size, self)
-
-    def count_apart(self) -> bool:
-        """Take what is held out of the budget until it shrinks. Return False if too much counts apart already."""
-        return self._budget.count_apart(self)
-
-    @property
-    def counts_apart(self) -> bool:
-        """Whether what is held counts apart."""
-        return self._budget.counts_apart(self)
-
-    def resize_at_once(self, size: int) -> bool:
-        """Hold so many bytes, at most the budget, unless an empty reservation would have to wait for them."""
-        size = min(size, self._budget.total)
-        if self._budget.take_huge_at_once(size, self):
-            self._size = size
-            return True
-        return self.hold_at_once(size)
-
-    @asynccontextmanager
-    async def more(self, size: int, *, patient: bool = False) -> AsyncIterator[None]:
-        """Hold so many bytes more during the block, once there are; see MemoryBudget.take.
-
-        An empty reservation takes an eighth of the budget at least, since it may grow. If several tasks of the request
-        wait, one rejection is for all of them.
-        """
-        if size <= SMALL:
-            yield
-            return
-        total = self._budget.total
-        async with self._taking:
-            if self._failed:
-                # A new error each time: the traceback of a shared one would keep the frames of all tasks.
-                raise TooManyRequests(_MESSAGE)
-            size = min(size if self._size else max(size, total // _MOST_GROWING), total)
-            try:
-                await self._budget.take(size, self, patient=patient)
-            except TooManyRequests:
-                self._failed = True
-                raise
-            self._size += size
-        try:
-            yield
-        finally:
-            self._size -= size
-            self._budget.give_back(size, self)
-
-    @asynccontextmanager
-    async def given_back(self) -> AsyncIterator[None]:
-        """Hold nothing in this block, which may last as long as a caller wants; then wait for the same bytes again."""
-        size = self._size
-        self.release()
-        try:
-            yield
-        except FacadeError:
-            await self._take_again(size)
-            raise
-        await self._take_again(size)
-
-    async def _take_again(self, size: int) -> None:
-        if size:
-            await self._budget.take(size, self, patient=True)
-            self._size = size
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Wait for something else than memory in this block. If that takes long, what is held counts apart."""
-        if not self._size:
-            yield
-            return
-        self._waits += 1
-        if self._timer is None:
-            self._look_later()
-        try:
-            yield
-        finally:
-            self._waits -= 1
-            if not self._waits and self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-                self._budget.count_again(self)
-
-    def _look_later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._count_apart)
-
-    def _count_apart(self) -> None:
-        self._budget.count_apart(self)
-        # It may count again while it still waits.
-        self._look_later()
-
-    @property
-    def would_keep_others_waiting(self) -> bool:
-        """Whether what it holds could not count apart from the budget if the request had to wait for long."""
-        return self._size > 0 and not self._budget.may_count_apart(self)
-
-    def release(self) -> None:
-        """Give all back."""
-        if self._size:
-            size, self._size = self._size, 0
-            self._budget.give_back(size, self)
-
-
-_current: ContextVar[Reservation | None] = ContextVar("memory of the request", default=None)
-
-
-def use_reservation(reservation: Reservation) -> None:
-    """Set the reservation of the request that this task, and those that it starts, run operations for."""
-    _current.set(reservation)
-
-
-def current_reservation() -> Reservation | None:
-    """Return the reservation of the current request, if it has one that holds something."""
-    found = _current.get()
-    return found if found is not None and found._size else None

@@ -11,7 +11,8 @@ from contextvars import ContextVar
 from typing import Final, NamedTuple
 
 from kafka_facade.core.errors import TooManyRequests
-from kafka_facade.core.memory_budget import MemoryBudget, Reservation
+from kafka_facade.core.memory_budget import MemoryBudget
+from kafka_facade.core.reservation import Reservation
 
 logger = logging.getLogger("kafka_facade.core")
 
@@ -65,7 +66,7 @@ class Outgoing:
     def message(self) -> Message:
         """Return a message of the current peer, which holds nothing yet."""
         found = _peer.get(None) or Peer(object(), bool)
-        return Message(self, self._budget.reservation(found.connection), found.cut_off)
+        return Message(self, Reservation(self._budget, found.connection), found.cut_off)
 
     @asynccontextmanager
     async def hold(self, size: int, *, copies: int = RECORD_COPIES, anyway: bool = False) -> AsyncIterator[None]:

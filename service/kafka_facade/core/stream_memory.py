@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from kafka_facade.core.memory_budget import MemoryBudget, Reservation
+from kafka_facade.core.memory_budget import MemoryBudget
+from kafka_facade.core.reservation import Reservation
 
 logger = logging.getLogger("kafka_facade.core")
 

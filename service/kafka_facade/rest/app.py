@@ -18,8 +18,8 @@ from kafka_facade.core.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from kafka_facade.core.memory_budget import use_reservation
 from kafka_facade.core.outgoing import use_peer
+from kafka_facade.core.reservation import Reservation, use_reservation
 from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v2_consumers,
     v2_metadata,
@@ -146,7 +146,7 @@ class RestApp:
             _decoded(connection, contract),
             call,
             # A connection of HTTP/1.1 has one request at a time.
-            self._core.pipeline.overload.requests.reservation(connection),
+            Reservation(self._core.pipeline.overload.requests, connection),
             match.parameters,
             match.prefix,
             match.endpoint.template,

@@ -14,9 +14,9 @@ from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from kafka_facade.core.links import path_segment
-from kafka_facade.core.memory_budget import Reservation
 from kafka_facade.core.records.decoding_budget import structure_weight
 from kafka_facade.core.request import Answer, Request
+from kafka_facade.core.reservation import Reservation
 from kafka_facade.rest.body_parts import BodyParts
 from kafka_facade.rest.connection import Connection
 from kafka_facade.rest.documents import Documents

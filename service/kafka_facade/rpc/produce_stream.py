@@ -17,9 +17,9 @@ from kafka_facade.core.call import Call
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest, ServerError
-from kafka_facade.core.memory_budget import use_reservation
 from kafka_facade.core.records.model import StreamRecords
 from kafka_facade.core.records.pump import Batch, RecordPump
+from kafka_facade.core.reservation import Reservation, use_reservation
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.dispatch import CALLER, Context, write_message
 from kafka_facade.rpc.errors import logger, reporting
@@ -63,7 +63,7 @@ class _Stream:
         self._context = context
         self._options = options
         self._pump: RecordPump[_Frame] = RecordPump(core, call, context.peer(), options.stream_max_in_flight_bytes)
-        self._reservation = core.pipeline.overload.requests.reservation(context.peer())
+        self._reservation = Reservation(core.pipeline.overload.requests, context.peer())
         use_reservation(self._reservation)
         self._setup: record_pb2.ProduceStreamSetup | None = None
 

@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError, Message
 
 from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import FacadeError, MalformedBody, RequestTimeout, TooManyRequests
-from kafka_facade.core.memory_budget import Reservation, use_reservation
 from kafka_facade.core.overload import MESSAGE, Overload
+from kafka_facade.core.reservation import Reservation, use_reservation
 from kafka_facade.rpc.inflating import inflated, inflated_size, is_gzip
 from kafka_facade.rpc.wire import decode_large
 from kafka_facade.web.content_coding import largest_inflated
@@ -123,7 +123,7 @@ class Receiver:
 
     def reservation(self, context: Any) -> Reservation:
         """Return the reservation of memory for a request. Those on one connection have the same caller."""
-        return self.overload.requests.reservation(context.peer())
+        return Reservation(self.overload.requests, context.peer())
 
     async def _receive(
         self, request: type[Message], context: Any, reservation: Reservation, *, lasts: bool

@@ -47,11 +47,11 @@ class ProcessOptions:
     """
 
     outgoing_memory: int = setting("memory.responses.max.bytes", "0", size(0))
-    """Memory of each worker for records of more than 256 KiB, and for large fetches, while they are encoded and sent,
-    by an estimate: four times their bytes. 0 means a quarter of the worker's share of ``memory.max.bytes``, at least
-    128 MiB.
+    """Memory of each worker for responses of more than 256 KiB (records, fetches, lists, GraphQL) while they are
+    encoded and sent, by an estimate: up to four times their bytes. 0 means a quarter of the worker's share of
+    ``memory.max.bytes``, at least 128 MiB.
 
-    Further ones wait, streams for as long as it takes, and fetches for up to 30 s (429, ``RESOURCE_EXHAUSTED``). When
+    Further ones wait, streams for as long as it takes, and others for up to 30 s (429, ``RESOURCE_EXHAUSTED``). When
     one has waited for 3 s, the client that has been taking a large response the longest is cut off, unless it reads 8
     MiB of records per second. A gRPC call ends with ``RESOURCE_EXHAUSTED``, or its connection ends, as those of HTTP
     and websockets do. Nothing is committed of what it has not received. A connection gets at most half of the memory. A

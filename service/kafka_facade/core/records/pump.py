@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from kafka_facade.core import overload
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, TooManyRequests, Unavailable, without_traceback
-from kafka_facade.core.memory_budget import SMALL, Reservation
+from kafka_facade.core.memory_budget import SMALL
 from kafka_facade.core.pipeline import Pipeline
 from kafka_facade.core.records.headers import FEW_HEADERS, free_headers
 from kafka_facade.core.records.model import (
@@ -31,6 +31,7 @@ from kafka_facade.core.records.model import (
     StreamRecords,
 )
 from kafka_facade.core.request import Answer, Request
+from kafka_facade.core.reservation import Reservation
 
 _Tag = TypeVar("_Tag")
 _Outcome = TypeVar("_Outcome", Delivery, RecordReport)
@@ -293,7 +294,7 @@ class RecordPump(Generic[_Tag]):
         reservation = None
         # What takes no more needs none of the budget.
         if self.held + cost > SMALL:
-            reservation = self._memory.budget.reservation(self._caller)
+            reservation = Reservation(self._memory.budget, self._caller)
         if self._is_full(cost, count) or (reservation is not None and not reservation.hold_at_once(cost)):
             await self._wait_for_room(cost, count, reservation)
         self._next = cost, reservation

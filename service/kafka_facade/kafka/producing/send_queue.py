@@ -22,9 +22,9 @@ from kafka_facade.core.errors import (
     FacadeError,
     Unavailable,
 )
-from kafka_facade.core.memory_budget import current_reservation
 from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
+from kafka_facade.core.reservation import current_reservation
 from kafka_facade.core.time_slices import SLICE_SECONDS
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.producing import refusals
