@@ -7,12 +7,14 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
 import httpx
 import psutil
 import pytest
+from grpc_reflection.v1alpha import reflection_pb2
 
 from http2_connection import Http2Connection, message
 from http_connection import Connection
@@ -32,6 +34,8 @@ LIMIT = 400 * MEBIBYTE
 SLACK = 600 * MEBIBYTE
 SENT = 1500 * MEBIBYTE
 RECORDS = "/kafka_facade.v1.RecordService/"
+STREAM = RECORDS + "ProduceStream"
+REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
 
 @pytest.fixture
@@ -148,11 +152,11 @@ async def grpc_requests(gateway: Gateway) -> None:
 
 async def grpc_frames(gateway: Gateway) -> None:
     setup = record_pb2.ProduceStreamRequest(setup=record_pb2.ProduceStreamSetup(topic_name="a")).SerializeToString()
-    await _calls(gateway, RECORDS + "ProduceStream", message(len(setup), setup))
+    await _calls(gateway, STREAM, message(len(setup), setup))
 
 
 async def reflection(gateway: Gateway) -> None:
-    await _calls(gateway, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", b"")
+    await _calls(gateway, REFLECTION, b"")
 
 
 @pytest.mark.parametrize("attack", [rest, rest_stream, websockets, grpc_requests, grpc_frames, reflection])
@@ -242,12 +246,37 @@ async def test_a_streamed_request_that_is_cut_off_ends_its_connection(
 async def test_a_grpc_request_that_does_not_arrive_ends_the_call(gateway_factory: GatewayFactory, sent: int) -> None:
     gateway = await gateway_factory({"request.body.timeout.ms": "1000"})
     async with Http2Connection(gateway.grpc) as connection:
-        stream = connection.call(RECORDS + "ProduceRecords")
-        if sent:
-            await connection.send(stream, message(sent + 1, b"a" * sent))
-        status, text = await connection.status(stream)
-        assert int(status) == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
-        assert text == "The request took too long to arrive."
+        # The first message of a stream has the same limit.
+        streams = [connection.call(method) for method in (RECORDS + "ProduceRecords", STREAM, REFLECTION)]
+        for stream in streams:
+            if sent:
+                await connection.send(stream, message(sent + 1, b"a" * sent))
+        for stream in streams:
+            status, text = await connection.status(stream)
+            assert int(status) == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+            assert text == "The request took too long to arrive."
+
+
+async def test_a_grpc_stream_may_pause_after_its_first_message(
+    gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
+    gateway, name = await gateway_factory({"request.body.timeout.ms": "500"}), await topic()
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        stub: record_pb2_grpc.RecordServiceAsyncStub = record_pb2_grpc.RecordServiceStub(channel)
+        call = stub.ProduceStream(timeout=60)
+        await call.write(record_pb2.ProduceStreamRequest(setup=record_pb2.ProduceStreamSetup(topic_name=name)))
+        reflection: Any = channel.stream_stream(REFLECTION)(timeout=60)
+        ask = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
+        await reflection.write(ask)
+        assert await reflection.read() is not grpc.aio.EOF
+        await asyncio.sleep(1.5)
+        await reflection.write(ask)
+        assert await reflection.read() is not grpc.aio.EOF
+        frame = record_pb2.ProduceStreamRecords(records=[record_pb2.RecordToProduce()])
+        await call.write(record_pb2.ProduceStreamRequest(records=frame))
+        response = await call.read()
+        assert isinstance(response, record_pb2.ProduceStreamResponse)
+        assert not response.results[0].HasField("error")
 
 
 async def _refused(stub: "record_pb2_grpc.RecordServiceAsyncStub", streamed: bool) -> None:

@@ -16,7 +16,7 @@ import grpc
 from kafka_facade.core.call import Call
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.core import Core
-from kafka_facade.core.errors import FacadeError, InvalidRequest, ServerError
+from kafka_facade.core.errors import FacadeError, InvalidRequest, RequestTimeout, ServerError
 from kafka_facade.core.records.model import StreamRecords
 from kafka_facade.core.records.pump import Batch, RecordPump
 from kafka_facade.core.reservation import Reservation, use_reservation
@@ -62,6 +62,7 @@ class _Stream:
     def __init__(self, core: Core, call: Call, context: Context, options: RpcOptions) -> None:
         self._context = context
         self._options = options
+        self._deadlines = core.pipeline.deadlines
         self._pump: RecordPump[_Frame] = RecordPump(core, call, context.peer(), options.stream_max_in_flight_bytes)
         self._reservation = Reservation(core.pipeline.overload.requests, context.peer())
         use_reservation(self._reservation)
@@ -122,8 +123,18 @@ class _Stream:
             raise self._pump.stopped_by
         return await self._pump.receive(self._decoded_frame(), begun=None)
 
+    async def _received(self) -> Any:
+        if self._setup is not None:
+            return await self._context.read()
+        # A stream may pause between its frames, but not before the first one.
+        try:
+            with self._deadlines.limit(self._options.body_seconds):
+                return await self._context.read()
+        except TimeoutError:
+            raise RequestTimeout from None
+
     async def _decoded_frame(self) -> Any:
-        data = await self._context.read()
+        data = await self._received()
         if data is grpc.aio.EOF:
             return data
         self._pump.arrived()

@@ -110,11 +110,15 @@ class Receiver:
     max_bytes: int
     seconds: float
 
-    async def next(self, request: type[Message], context: Any) -> Any:
-        """Return the next decoded request of a stream, which may pause; EOF at its end. Raises the errors of one."""
+    async def next(self, request: type[Message], context: Any, *, first: bool) -> Any:
+        """Return the next decoded request of a stream; EOF at its end. Raises the errors of one.
+
+        A stream may pause, but not before its ``first`` request.
+        """
         reservation = self.reservation(context)
         try:
-            found = await self._read(request, context, _FOREVER_SECONDS, reservation, may_pause=True)
+            seconds = self.seconds if first else _FOREVER_SECONDS
+            found = await self._read(request, context, seconds, reservation, may_pause=not first)
         finally:
             reservation.release()
         if found is not grpc.aio.EOF:

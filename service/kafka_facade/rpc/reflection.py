@@ -28,11 +28,13 @@ class _Servicer(aio.ReflectionServicer):  # type: ignore[misc]
 
     async def ServerReflectionInfo(self, request_iterator: AsyncIterable[Any], context: Any) -> AsyncIterator[Any]:
         async def requests() -> AsyncIterator[Any]:
+            first = True
             while True:
                 async with reporting(context):
-                    request = await self._receiver.next(reflection_pb2.ServerReflectionRequest, context)
+                    request = await self._receiver.next(reflection_pb2.ServerReflectionRequest, context, first=first)
                 if request is grpc.aio.EOF:
                     return
+                first = False
                 yield request
 
         async for answer in super().ServerReflectionInfo(requests(), context):

@@ -12,7 +12,8 @@ MAX_REQUEST_BODY_SIZE = Setting("max.request.body.size", "67108864", size(1024))
 REQUEST_BODY_TIMEOUT = Setting("request.body.timeout.ms", "60000", seconds(100))
 """Maximum time from the end of an HTTP request's head to the end of its body. In a stream of records the limit applies
 to each record, and ``streaming.connection.max.duration.ms`` to the whole stream. A websocket message must arrive within
-this time after its first byte, and the request of a gRPC call that is no stream of requests after its metadata."""
+this time after its first byte, and the request of a gRPC call, or the first one of a stream of requests, after its
+metadata."""
 
 STREAM_BYTES = Setting("streaming.max.in.flight.bytes", "16777216", integer(65_536))
 """Maximum unanswered bytes of one streamed produce request or ProduceStream; above that the gateway stops reading it. A
