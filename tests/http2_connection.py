@@ -14,10 +14,15 @@ _SECONDS = 30
 
 
 class Http2Connection:
-    """A connection with streams whose messages need not be complete; unless it ``reads``, it lets no more be sent."""
+    """A connection with streams whose messages need not be complete.
+
+    Unless it ``reads``, it lets no more be sent, until :meth:`read_on`.
+    """
 
     def __init__(self, address: str, *, reads: bool = True) -> None:
         self._reads = reads
+        # What has been received without letting more be sent: sizes and streams.
+        self._unread: list[tuple[int, int]] = []
         host, _, port = address.rpartition(":")
         self._address = (host, int(port))
         self._http = H2Connection(H2Configuration(client_side=True))
@@ -39,16 +44,40 @@ class Http2Connection:
     async def _read(self) -> None:
         while data := await self._reader.read(65_536):
             for event in self._http.receive_data(data):
-                if isinstance(event, DataReceived) and self._reads:
-                    self._http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                if isinstance(event, DataReceived):
+                    self._unread.append((event.flow_controlled_length, event.stream_id))
                 elif isinstance(event, ResponseReceived | TrailersReceived):
                     self._ended.setdefault(event.stream_id, {}).update(
                         {_text(name): _text(value) for name, value in event.headers or ()}
                     )
                 elif isinstance(event, StreamReset):
                     self._ended.setdefault(event.stream_id, {})
+            if self._reads:
+                self._acknowledge()
             self._writer.write(self._http.data_to_send())
             self._changed.set()
+
+    def _acknowledge(self) -> None:
+        for size, stream in self._unread:
+            self._http.acknowledge_received_data(size, stream)
+        self._unread.clear()
+
+    def read_on(self) -> None:
+        """Let more be sent from now on."""
+        self._reads = True
+        self._acknowledge()
+        self._writer.write(self._http.data_to_send())
+
+    async def closed(self) -> None:
+        """Wait for the end of the connection."""
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def begun(self, stream: int) -> None:
+        """Wait for the head of a response."""
+        async with asyncio.timeout(_SECONDS):
+            while stream not in self._ended:
+                self._changed.clear()
+                await self._changed.wait()
 
     def call(self, method: str) -> int:
         """Begin a call, and return its stream."""

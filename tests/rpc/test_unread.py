@@ -10,7 +10,8 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 
 from conftest import GatewayFactory, TopicFactory
-from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+from http2_connection import Http2Connection, message
+from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc, topic_config_pb2
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData, RecordToProduce
 from kafka_facade_devstack.gateway import Gateway
 
@@ -81,3 +82,25 @@ async def _write_without_reading(call: Any, name: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError):
         await asyncio.wait_for(_read_all(call), _SECONDS)
     await asyncio.gather(writing, return_exceptions=True)
+
+
+async def test_unread_responses_of_calls_and_lists(gateway: Gateway, topic: TopicFactory) -> None:
+    name = await topic()
+    records = [RecordToProduce(value=RecordData(text="x"))] * 20_000
+    produce = record_pb2.ProduceRecordsRequest(topic_name=name, records=records).SerializeToString()
+    async with Http2Connection(gateway.grpc, reads=False) as connection:
+        stream = connection.call("/kafka_facade.v1.RecordService/ProduceRecords")
+        await connection.send(stream, message(len(produce), produce))
+        await connection.begun(stream)
+        await asyncio.sleep(2)
+        connection.read_on()
+        status, text = await connection.status(stream)
+        assert int(status) == grpc.StatusCode.UNAVAILABLE.value[0]
+        assert text == "The client read nothing for 1 s (response.write.timeout.ms)."
+    # Many small responses fill a connection; then there is no room for a status either.
+    configs = topic_config_pb2.ListTopicConfigsRequest(topic_name=name).SerializeToString()
+    async with Http2Connection(gateway.grpc, reads=False) as connection:
+        for _ in range(30):
+            stream = connection.call("/kafka_facade.v1.TopicConfigService/ListTopicConfigs")
+            await connection.send(stream, message(len(configs), configs))
+        await asyncio.wait_for(connection.closed(), _SECONDS)

@@ -48,11 +48,11 @@ async def taking(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[N
             await abort(context, TooManyRequests(SLOW))
     except (TimeoutError, asyncio.CancelledError):
         # While gRPC is sending a message it takes no status, and it has no means to drop the message.
-        await asyncio.to_thread(_shut_down, context.peer())
+        await asyncio.to_thread(shut_down, context.peer())
         raise asyncio.CancelledError from None
 
 
-def _shut_down(peer: str) -> None:
+def shut_down(peer: str) -> None:
     """Shut down the connection to a client, such as ``ipv4:127.0.0.1:1234`` or ``ipv6:%5B::1%5D:1234``."""
     host, _, port = unquote(peer).partition(":")[2].rpartition(":")
     wanted = host.strip("[]"), int(port)

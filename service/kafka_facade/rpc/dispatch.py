@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 from weakref import WeakValueDictionary
@@ -22,7 +22,7 @@ from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.registry import Implementation
 from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.rpc.convert import reader, writer
-from kafka_facade.rpc.cut_off import taking
+from kafka_facade.rpc.cut_off import shut_down, taking
 from kafka_facade.rpc.errors import reporting, writing
 from kafka_facade.rpc.frames import Encoded, size_of
 from kafka_facade.rpc.options import RpcOptions
@@ -189,17 +189,21 @@ def _listing(
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """A method with its own conversion of messages."""
+    """A method with its own conversion of messages. Its response may be large, so that it writes it, as a list does."""
 
     run: Callable[[Core, Call, Any, RpcOptions], Awaitable[Message]]
 
     def serve(self, core: Core, operation: Operation, options: RpcOptions) -> Serve:
         """Return the handler of the method."""
 
-        async def run(call: Call, message: Any) -> Message:
-            return await self.run(core, call, message, options)
+        async def serve(message: Any, context: Context) -> None:
+            async with reporting(context, message):
+                with core.admitted(operation.identifier, caller_of(context)) as call:
+                    require_message(message)
+                    answer = await self.run(core, call, message, options)
+                await write_message(context, answer, options)
 
-        return _unary(core, operation, run)
+        return serve
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +228,6 @@ class Written:
 
             async def write(answer: Encoded) -> None:
                 if size_of(answer) > _AT_ONCE_BYTES:
-                    with writing():
-                        await _to_the_end(context.send_initial_metadata(()))
                     await write_message(context, answer, options)
                 else:
                     await _to_the_end(write_message(context, answer, options))
@@ -255,15 +257,38 @@ async def _to_the_end(sending: Coroutine[Any, Any, None]) -> None:
 async def write_message(context: Context, message: Encoded, options: RpcOptions) -> None:
     """Write a message to a stream.
 
-    Raises Unavailable if the client reads nothing for ``write_seconds``, and CallerGoneError.
+    Raises Unavailable if the client reads nothing for ``write_seconds``, and CallerGoneError. If no status can be sent
+    then, because the connection takes nothing at all, it is closed.
     """
     try:
+        if size_of(message) > _AT_ONCE_BYTES:
+            await _begin(context)
         async with asyncio.timeout(options.write_seconds):
             with writing():
                 await context.write(message)
     except TimeoutError:
+        if await _is_beginning(context):
+            await asyncio.to_thread(shut_down, context.peer())
+            raise asyncio.CancelledError from None
         limit = f"{options.write_seconds:g} s (response.write.timeout.ms)"
         raise Unavailable(f"The client read nothing for {limit}.") from None
+
+
+async def _begin(context: Context) -> None:
+    """Send the initial metadata, unless that is done: gRPC sends no status while a message with them waits."""
+    with writing(), suppress(grpc.aio.UsageError):
+        await _to_the_end(context.send_initial_metadata(()))
+
+
+async def _is_beginning(context: Context) -> bool:
+    """Return whether the message that was to be written is the first one, with the initial metadata."""
+    try:
+        await context.send_initial_metadata(())
+    except grpc.aio.UsageError:
+        return False
+    except grpc.aio.BaseError:
+        return True
+    return False
 
 
 def unimplemented(core: Core, operation: Operation) -> Serve:

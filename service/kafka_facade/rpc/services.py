@@ -59,10 +59,10 @@ def _handler(
     if isinstance(binding, Written):
         return receiver.stream(types.request, binding.serve(core, options), encode)
     if isinstance(binding, Custom):
-        serve = binding.serve(core, operation, options)
-    elif is_list(core, operation, types):
+        return receiver.stream(types.request, binding.serve(core, operation, options), encode, lasts=False)
+    if is_list(core, operation, types):
         return receiver.stream(types.request, regular(core, operation, types, options), encode, lasts=False)
-    elif operation.identifier in core.registry:
+    if operation.identifier in core.registry:
         serve = regular(core, operation, types, options)
     else:
         serve = unimplemented(core, operation)

@@ -22,7 +22,7 @@ is taken only while no other is unanswered."""
 
 RESPONSE_WRITE_TIMEOUT = Setting("response.write.timeout.ms", "60000", seconds(100))
 """Maximum time that a client may stop reading a response. After that the gateway closes the HTTP or websocket
-connection, or ends the gRPC call."""
+connection, or ends the gRPC call (its connection, if that takes no status either)."""
 
 ADVERTISED_LISTENERS = Setting("advertised.listeners", "", public_urls)
 """Base URLs of links, such as ``https://proxy-1.example.org``, comma-separated. Links use the first URL with the
