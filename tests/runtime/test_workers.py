@@ -61,11 +61,23 @@ def _port(gateway: Gateway) -> int:
     return int(gateway.rest.rpartition(":")[2])
 
 
-async def test_the_port_is_closed_until_a_worker_can_answer(stack: BackgroundStack) -> None:
+def _leave(temporary: Path) -> list[Path]:
+    """Kill a process that has temporary directories, and return them."""
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    assert subprocess.run([sys.executable, "-c", KILLED], env=environment).returncode == -signal.SIGKILL
+    left = [*temporary.iterdir()]
+    assert left
+    return left
+
+
+async def test_the_port_is_closed_until_a_worker_can_answer(stack: BackgroundStack, short_path: Path) -> None:
     ports = PortPlan.free()
+    environment = {**os.environ, "TMPDIR": str(short_path)}
+    left = _leave(short_path)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "kafka_facade", "serve", "-p", "workers=2", "-p", "grpc.listeners="),
         *("-p", f"listeners=http://{HOST}:{ports.rest}", "-p", f"bootstrap.servers={stack.bootstrap_servers}"),
+        env=environment,
         stderr=asyncio.subprocess.PIPE,
     )
     said = b""
@@ -86,6 +98,8 @@ async def test_the_port_is_closed_until_a_worker_can_answer(stack: BackgroundSta
         assert outcome == "200"
         await asyncio.sleep(0.2)
         assert b"Application startup complete" in said
+        # What was left of one that was killed is gone.
+        assert not any(path.exists() for path in left)
     finally:
         process.terminate()
         await asyncio.wait_for(process.wait(), 45)
@@ -216,8 +230,7 @@ def test_temporary_files_of_a_killed_gateway_are_removed(short_path: Path, monke
     never_locked.mkdir()
     os.utime(never_locked, (0, 0))
     with shared_directory() as alive, locked_directory(PROTOC, short_path) as compiling:
-        environment = {**os.environ, "TMPDIR": str(short_path)}
-        assert subprocess.run([sys.executable, "-c", KILLED], env=environment).returncode == -signal.SIGKILL
+        _leave(short_path)
         [left] = {path.parent for path in short_path.glob("*/0.sock")}
         [schema] = {path.parent.parent for path in short_path.glob("kafka-facade-protoc-*/schemas/*.proto")}
         remove_leftovers()

@@ -1,5 +1,6 @@
 """The Schema Registry client: authentication, and libraries that are loaded on demand."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from hostile_registry import running, send
+from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.records.model import Format
 from kafka_facade.schemas.registry import SchemaRegistry
 from kafka_facade_devstack.background import BackgroundStack
@@ -56,23 +59,51 @@ def token_endpoint() -> Iterator[TokenEndpoint]:
         thread.join()
 
 
-async def test_oauth(stack: BackgroundStack, token_endpoint: TokenEndpoint) -> None:
+def _oauth(stack: BackgroundStack, tokens: str) -> SchemaRegistry:
     properties = {
         "bearer.auth.credentials.source": "OAUTHBEARER",
         "bearer.auth.client.id": "facade",
         "bearer.auth.client.secret": "secret",
         "bearer.auth.scope": "schemas",
-        "bearer.auth.issuer.endpoint.url": token_endpoint.url,
+        "bearer.auth.issuer.endpoint.url": tokens,
         "bearer.auth.logical.cluster": "lsrc-1",
         "bearer.auth.identity.pool.id": "pool-1",
     }
-    registry = SchemaRegistry(stack.schema_registry, properties)
+    return SchemaRegistry(stack.schema_registry, properties)
+
+
+async def test_oauth(stack: BackgroundStack, token_endpoint: TokenEndpoint) -> None:
+    registry = _oauth(stack, token_endpoint.url)
     try:
         version = await registry.register("oauth-value", Format.AVRO, '"string"', 10)
         assert version.schema_id > 0
     finally:
         await registry.close()
     assert token_endpoint.grants == ["client_credentials"]
+
+
+def _token(padding: int) -> dict[str, object]:
+    return {"access_token": "t", "token_type": "Bearer", "expires_in": 3600, "padding": "x" * padding}
+
+
+async def test_answers_of_a_token_endpoint_are_bounded(stack: BackgroundStack) -> None:
+    with running() as tokens, running() as other:
+        other.answer = send(_token(0))
+        answers = {
+            "redirected": send(b"", 307, location=f"{other.url}/token"),
+            "large": send(_token(70_000)),
+            "compressed": send(gzip.compress(json.dumps(_token(0)).encode()), content_encoding="gzip"),
+        }
+        for answer in answers.values():
+            tokens.answer, tokens.asked = answer, []
+            registry = _oauth(stack, f"{tokens.url}/token")
+            try:
+                with pytest.raises(FacadeError):
+                    await registry.register("oauth-value", Format.AVRO, '"string"', 10)
+            finally:
+                await registry.close()
+            assert tokens.asked
+        assert other.asked == []
 
 
 def test_authlib_is_loaded_only_for_oauth() -> None:
