@@ -82,6 +82,7 @@ class Produced:
     key: Data | None = None
     partition: int | None = None
     headers: list[tuple[str, bytes]] = field(default_factory=list)
+    timestamp: str | None = None
 
 
 class Reader(NamedTuple):

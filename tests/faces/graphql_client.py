@@ -139,6 +139,7 @@ class GraphQLClient(GraphQLOperations, FaceClient):
             "key": self._data(record.key),
             "value": self._data(record.value),
             "partitionId": record.partition,
+            "timestamp": record.timestamp,
             "headers": [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers],
         }
 

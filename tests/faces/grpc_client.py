@@ -196,9 +196,12 @@ class GrpcClient(GrpcOperations, FaceClient):
 
     def _record(self, record: Produced) -> records.RecordToProduce:
         headers = [records.Header(name=name, value=value) for name, value in record.headers]
-        return records.RecordToProduce(
+        entry = records.RecordToProduce(
             key=self._data(record.key), value=self._data(record.value), partition_id=record.partition, headers=headers
         )
+        if record.timestamp is not None:
+            entry.timestamp.FromJsonString(record.timestamp)
+        return entry
 
     async def produce_batch(
         self, cluster: str, topic: str, entries: list[tuple[str, Produced]]

@@ -121,6 +121,8 @@ class RestClient(RestOperations, FaceClient):
                     body[name]["schema"] = data.schema
         if record.partition is not None:
             body["partition_id"] = record.partition
+        if record.timestamp is not None:
+            body["timestamp"] = record.timestamp
         body["headers"] = [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers]
         return body
 

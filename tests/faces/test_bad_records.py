@@ -5,26 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import httpx
 import pytest
 
 from conftest import TopicFactory
 from faces.clients import Data, FaceClient, Produced
 from faces.generic import FaceError
-from kafka_facade.core.errors import InvalidKafkaRequest
-from kafka_facade_devstack.gateway import Gateway
+from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, PayloadTooLarge
 
-_TEXT = {"type": "STRING", "data": "bad"}
+_TEXT = Data("STRING", "bad")
 
 
 @pytest.mark.parametrize(
-    ("config", "bad", "said"),
+    ("config", "bad", "kind", "said"),
     [
-        ({}, {"key": _TEXT, "value": _TEXT, "timestamp": "2255-01-01T00:00:00Z"}, "out of the range"),
-        ({"cleanup.policy": "compact"}, {"value": _TEXT}, "without a key"),
+        ({}, Produced(_TEXT, _TEXT, timestamp="2255-01-01T00:00:00Z"), InvalidKafkaRequest, "out of the range"),
+        ({"cleanup.policy": "compact"}, Produced(_TEXT), InvalidKafkaRequest, "without a key"),
         (
             {"max.message.bytes": "500"},
-            {"key": _TEXT, "value": {"type": "STRING", "data": "x" * 2_000}},
+            Produced(Data("STRING", "x" * 2_000), _TEXT),
+            PayloadTooLarge,
             "larger than the maximum",
         ),
     ],
@@ -32,26 +31,25 @@ _TEXT = {"type": "STRING", "data": "bad"}
 )
 async def test_valid_records_of_others_are_stored(
     face: FaceClient,
-    gateway: Gateway,
     cluster: str,
     topic: TopicFactory,
     config: dict[str, str],
-    bad: dict[str, Any],
+    bad: Produced,
+    kind: type[FacadeError],
     said: str,
 ) -> None:
     name = await topic(config=config)
-    url = f"{gateway.rest}/v3/clusters/{cluster}/topics/{name}/records"
     good = Produced(Data("STRING", "good"), key=Data("STRING", "k"))
-    async with httpx.AsyncClient(timeout=60) as client:
-        stored, refused = await asyncio.gather(
-            asyncio.gather(*(face.produce(cluster, name, good) for _ in range(30))),
-            asyncio.gather(*(client.post(url, json=bad) for _ in range(30))),
-        )
-    assert sorted(offset for _, offset in stored) == list(range(30))
-    for response in refused:
-        failed = response.json()
-        assert str(failed["error_code"]).startswith("4"), failed
-        assert said in failed["message"], failed
+    outcomes = await asyncio.gather(
+        *(face.produce(cluster, name, record) for _ in range(30) for record in (good, bad)), return_exceptions=True
+    )
+    stored, refused = outcomes[::2], outcomes[1::2]
+    assert sorted(found[1] for found in stored if isinstance(found, tuple)) == list(range(30))
+    for failed in refused:
+        assert isinstance(failed, FaceError)
+        assert failed.codes[-1] == kind.codes.v3, failed
+        assert failed.codes[:-1] in (face.codes(kind)[:-1], (None,)), failed
+        assert said in failed.message, failed
 
 
 async def test_more_headers_than_can_be_read(face: FaceClient, cluster: str, topic: TopicFactory) -> None:

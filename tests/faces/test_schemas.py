@@ -38,6 +38,15 @@ CASES: dict[str, tuple[str, Any, bytes]] = {
     ),
 }
 
+# Schemas, and what null is encoded to by them, or None where they have no null.
+NULLS = [
+    ("AVRO", '["int","null"]', b"\x02"),
+    ("AVRO", '["int","string"]', None),
+    ("JSONSCHEMA", '{"type":["null","object"]}', b"null"),
+    ("JSONSCHEMA", '{"type":"object"}', None),
+    ("PROTOBUF", 'syntax="proto3"; message A { string a = 1; }', None),
+]
+
 
 async def _fails(face: FaceClient, kind: type[FacadeError], operation: Awaitable[Any]) -> None:
     with pytest.raises(FaceError) as caught:
@@ -84,6 +93,20 @@ async def test_contradictory_schema_selectors(face: FaceClient, cluster: str, to
         (errors.InvalidSchema, {**raw, "schema": "{", "data": data}),
     ):
         await _fails(face, kind, face.produce_with_schema(cluster, name, value))
+
+
+async def test_null_is_encoded_by_the_schema(face: FaceClient, cluster: str, topic: Topic, kafka: Kafka) -> None:
+    for index, (format, schema, payload) in enumerate(NULLS):
+        name = await topic()
+        value = {"type": format, "schema": schema, "subject": f"{name}-{index}", "data": None}
+        if payload is None:
+            await _fails(face, errors.InvalidRequest, face.produce_with_schema(cluster, name, value))
+            assert await kafka.records(name) == []
+        else:
+            report = await face.produce_with_schema(cluster, name, value)
+            assert report["size"] == 5 + len(payload)
+            [record] = await kafka.records(name)
+            assert record["value"][5:] == payload
 
 
 async def test_a_batch(face: FaceClient, cluster: str, topic: Topic, kafka: Kafka) -> None:

@@ -102,11 +102,17 @@ async def test_health_follows_kafka(three_brokers: BackgroundStack, gateway_fact
             # Requests that do not need Kafka still work.
             answer = await stub.Check(health_pb2.HealthCheckRequest(service="kafka_facade.v1.ServerService"))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            # One that starts meanwhile.
+            later = await gateway_factory(on=three_brokers, answering=False)
+            other = grpc.aio.insecure_channel(later.grpc)
+            started = health_pb2_grpc.HealthStub(other).Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+            assert (await started.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         finally:
             for broker in range(3):
                 await three_brokers.resume_broker(broker)
-        for watch in (overall, records):
-            assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        async with other:
+            for watch in (overall, records, started):
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
 
 
 REFLECTION = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
@@ -157,8 +163,19 @@ async def test_reflection_lists_the_services(channel: grpc.aio.Channel, version:
     requests = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols]
     for symbol, answer in zip(symbols, await reflect(channel, version, *requests), strict=True):
         files = map(FileDescriptorProto.FromString, answer.file_descriptor_response.file_descriptor_proto)
-        packages = {file.package for file in files}
-        assert any(symbol.startswith(f"{package}.") for package in packages if package), symbol
+        assert any(symbol in _symbols(file) for file in files), symbol
+
+
+def _symbols(file: FileDescriptorProto) -> set[str]:
+    """The full names of what a file defines, as far as it is not nested."""
+    found: set[str] = set()
+    for service in file.service:
+        found |= {service.name, *(f"{service.name}.{method.name}" for method in service.method)}
+    for kind in file.message_type:
+        fields: list[Any] = [*kind.field, *kind.oneof_decl]
+        found |= {kind.name, *(f"{kind.name}.{field.name}" for field in fields)}
+    found |= {value.name for enum in file.enum_type for value in enum.value}
+    return {f"{file.package}.{name}" for name in found}
 
 
 @pytest.mark.parametrize("version", REFLECTION)
