@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
+from kafka_facade.web.cached import cached
 from kafka_facade.web.media_types import best_range, parse_accept
 
 JSON: Final = "application/json"
@@ -12,7 +12,7 @@ RESPONSE: Final = "application/graphql-response+json"
 EVENTS: Final = "text/event-stream"
 
 
-@lru_cache(maxsize=512)
+@cached(512)
 def choose(accept: str | None, *, subscription: bool) -> str | None:
     """Return the media type that the caller prefers; None if none is acceptable.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
+from kafka_facade.web.cached import cached
 from kafka_facade.web.media_types import LATIN_1, UNICODE, best_range, parse_accept, parse_media_type
 
 JSON: Final = "application/json"
@@ -31,7 +31,7 @@ def embedded_type(format: str) -> str:
     return f"application/vnd.kafka.{format}.v2+json"
 
 
-@lru_cache(maxsize=512)
+@cached(512)
 def choose(accept: str | None, offers: tuple[str, ...]) -> tuple[str, str] | None:
     """Return the offer that the caller prefers (of equal ones the first) and the content type; None if none matches.
 
@@ -99,7 +99,7 @@ class Contract:
         return parsed is not None and parsed.charset in LATIN_1
 
 
-_parse_content_type = lru_cache(maxsize=512)(parse_media_type)
+_parse_content_type = cached(512)(parse_media_type)
 
 
 def _contract(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import InvalidRequest, NotFound
 from kafka_facade.rest.negotiation import Contract, contract_for
+from kafka_facade.web.cached import cached
 
 _V3_PREFIX = "/kafka"
 _CACHED_PATHS = 1024
@@ -78,7 +78,7 @@ class Router:
         for endpoint in endpoints.values():
             for method, sharing in endpoint.operations.items():
                 endpoint.contracts[method] = contract_for(sharing)
-        self.find = lru_cache(maxsize=_CACHED_PATHS)(self._find)
+        self.find = cached(_CACHED_PATHS)(self._find)
 
     def _add(self, operation: Operation) -> Endpoint:
         node = self._root
