@@ -16,6 +16,7 @@ from kafka_facade_graphql.documents import Documents
 from kafka_facade_graphql.limits import LimitError, Measure, Size, check_repetition
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.schema import create_schema
+from machine_speed import slowness
 
 SCHEMA = create_schema(GraphQLOptions())._schema
 PRODUCE = "mutation ($input: ProduceRecordsInput!) { produceRecords(input: $input) { results { error { code } } } }"
@@ -130,7 +131,7 @@ def test_a_hostile_document_is_rejected_fast_with_a_short_message(document: str)
     started = time.process_time()
     errors = _errors(document)
     # Measured: at most 0.1 s; without limits some take seconds, and some never end.
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 0.4 * slowness()
     assert 1 <= len(errors) <= 11
     assert all(len(error.message) < 600 for error in errors)
 

@@ -21,8 +21,8 @@ from kafka_facade_devstack.ports import HOST, PortPlan
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 
 TIMEOUT_MS = 2000
-# What a busy machine may add (s).
-SLACK = 6.0
+# What a busy machine may add (s); measured on one: 0.5.
+SLACK = 3.0
 # Runs a command as process 1, which default actions of signals do not end.
 NEW_PIDS = ("unshare", "--pid", "--fork", "--kill-child")
 
