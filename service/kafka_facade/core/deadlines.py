@@ -7,6 +7,8 @@ are long and rarely reached, so one periodic sweep over all running calls is eno
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Callable
 
 # Sweep interval in seconds; a deadline fires at most this late.
 _LOOK_SECONDS = 0.05
@@ -18,20 +20,29 @@ class Deadlines:
     """The deadlines of one event loop."""
 
     def __init__(self) -> None:
-        self._limits: set[Limit] = set()
+        self._limits: set[Limit | _Watch] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def limit(self, seconds: float) -> Limit:
         """Return a context manager that cancels its block after ``seconds`` and raises TimeoutError."""
         return Limit(self, seconds)
 
-    def add(self, limit: Limit) -> None:
+    def watch(self, seconds: float, late: Callable[[], object]) -> None:
+        """Call ``late`` after ``seconds``, unless this task is done by then."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("A deadline needs a task.")
+        found = _Watch(task.get_loop().time() + seconds, late)
+        self.add(found)
+        task.add_done_callback(lambda _: self.discard(found))
+
+    def add(self, limit: Limit | _Watch) -> None:
         """Include a deadline in the sweep."""
         self._limits.add(limit)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
 
-    def discard(self, limit: Limit) -> None:
+    def discard(self, limit: Limit | _Watch) -> None:
         """Drop a deadline whose block has ended."""
         self._limits.discard(limit)
 
@@ -42,6 +53,20 @@ class Deadlines:
             if limit.deadline <= now:
                 limit.expire()
         self._timer = loop.call_later(_LOOK_SECONDS, self._look) if self._limits else None
+
+
+class _Watch:
+    """A deadline at which something is called, once."""
+
+    __slots__ = ("_late", "deadline")
+
+    def __init__(self, deadline: float, late: Callable[[], object]) -> None:
+        self.deadline = deadline
+        self._late = late
+
+    def expire(self) -> None:
+        self.deadline = math.inf
+        self._late()
 
 
 class Limit:

@@ -52,6 +52,11 @@ async def taking(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[N
         raise asyncio.CancelledError from None
 
 
+def close_connection(context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    """Begin to close the connection of a call."""
+    asyncio.get_running_loop().run_in_executor(None, shut_down, context.peer())
+
+
 def shut_down(peer: str) -> None:
     """Shut down the connection to a client, such as ``ipv4:127.0.0.1:1234`` or ``ipv6:%5B::1%5D:1234``."""
     host, _, port = unquote(peer).partition(":")[2].rpartition(":")

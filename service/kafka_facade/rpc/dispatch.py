@@ -22,7 +22,7 @@ from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.registry import Implementation
 from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.rpc.convert import reader, writer
-from kafka_facade.rpc.cut_off import shut_down, taking
+from kafka_facade.rpc.cut_off import close_connection, shut_down, taking
 from kafka_facade.rpc.errors import reporting, writing
 from kafka_facade.rpc.frames import Encoded, size_of
 from kafka_facade.rpc.options import RpcOptions
@@ -90,7 +90,7 @@ def regular(core: Core, operation: Operation, types: Types, options: RpcOptions)
     async def run(call: Call, message: Message) -> Message:
         return encode(await core.perform(call, read(message)))
 
-    return _unary(core, operation, run)
+    return _unary(core, operation, run, options)
 
 
 def is_list(core: Core, operation: Operation, types: Types) -> bool:
@@ -189,21 +189,17 @@ def _listing(
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """A method with its own conversion of messages. Its response may be large, so that it writes it, as a list does."""
+    """A method with its own conversion of messages."""
 
     run: Callable[[Core, Call, Any, RpcOptions], Awaitable[Message]]
 
     def serve(self, core: Core, operation: Operation, options: RpcOptions) -> Serve:
         """Return the handler of the method."""
 
-        async def serve(message: Any, context: Context) -> None:
-            async with reporting(context, message):
-                with core.admitted(operation.identifier, caller_of(context)) as call:
-                    require_message(message)
-                    answer = await self.run(core, call, message, options)
-                await write_message(context, answer, options)
+        async def run(call: Call, message: Any) -> Message:
+            return await self.run(core, call, message, options)
 
-        return serve
+        return _unary(core, operation, run, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,25 +287,29 @@ async def _is_beginning(context: Context) -> bool:
     return False
 
 
-def unimplemented(core: Core, operation: Operation) -> Serve:
+def unimplemented(core: Core, operation: Operation, options: RpcOptions) -> Serve:
     """Return the handler of a method that the core does not implement."""
 
     async def run(call: Call, message: Message) -> Message:
         raise NotImplementedYet(operation=operation.identifier)
 
-    return _unary(core, operation, run)
+    return _unary(core, operation, run, options)
 
 
 def _unary(
     core: Core,
     operation: Operation,
     run: Callable[[Call, Any], Awaitable[Message]],
+    options: RpcOptions,
 ) -> Serve:
     async def serve(message: Any, context: Context) -> Message:
         async with reporting(context, message):
             with core.admitted(operation.identifier, caller_of(context)) as call:
                 require_message(message)
-                return await run(call, message)
+                answer = await run(call, message)
+            # To write it here would take another step of gRPC for each call.
+            core.pipeline.deadlines.watch(options.write_seconds, lambda: close_connection(context))
+            return answer
         raise AssertionError("a failed call has been aborted")
 
     return serve

@@ -59,11 +59,11 @@ def _handler(
     if isinstance(binding, Written):
         return receiver.stream(types.request, binding.serve(core, options), encode)
     if isinstance(binding, Custom):
-        return receiver.stream(types.request, binding.serve(core, operation, options), encode, lasts=False)
-    if is_list(core, operation, types):
+        serve = binding.serve(core, operation, options)
+    elif is_list(core, operation, types):
         return receiver.stream(types.request, regular(core, operation, types, options), encode, lasts=False)
-    if operation.identifier in core.registry:
+    elif operation.identifier in core.registry:
         serve = regular(core, operation, types, options)
     else:
-        serve = unimplemented(core, operation)
+        serve = unimplemented(core, operation, options)
     return receiver.unary(types.request, serve, encode)
