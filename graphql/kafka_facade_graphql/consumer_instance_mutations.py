@@ -17,8 +17,9 @@ from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.inputs import Fields, Given, derive_input
 from kafka_facade_graphql.mutations import Mutation, Outcome, Shown, named
-from kafka_facade_graphql.records import FetchedRecord, Format
+from kafka_facade_graphql.records import FetchedRecord, Format, Unshown
 from kafka_facade_graphql.scalars import to_millis
+from kafka_facade_graphql.selected_objects import too_many_objects
 
 
 @strawberry.input(description="The consumer instance to create.")
@@ -62,7 +63,11 @@ class FetchConsumerRecordsInput:
         default=None, description="The timeout in milliseconds; values above the instance's timeout have no effect."
     )
     max_bytes: int | None = strawberry.field(
-        default=None, description="The maximum bytes to return, from 1; values above the server's limit have no effect."
+        default=None,
+        description=(
+            "The maximum bytes of keys, values and headers to return, from 1; each record counts about 100 bytes more. "
+            "A larger record is returned alone. Values above the server's limit have no effect."
+        ),
     )
     key_format: Format | None = strawberry.field(  # type: ignore[valid-type]
         default=None, description="The format of keys; default: the instance's format."
@@ -142,6 +147,9 @@ class FetchMutation:
         # All fetches of an operation share the byte limit of one; each may still return at least one record.
         left = max(context.core.fetch_max_bytes - context.fetched_bytes, 1)
         max_bytes = left if input.max_bytes is None else min(input.max_bytes, left)
+        # Fetch no more records than the response may have objects.
+        selected = context.selected(info._raw_info)
+        objects = selected.next_fetch(info._raw_info, context.objects_left)
         otherwise = None if input.decode_with_registry else own
         request = core_instances.FetchRecords(
             input.group,
@@ -149,11 +157,16 @@ class FetchMutation:
             own,
             input.timeout_ms,
             max_bytes,
+            max_bytes,
             at_once=True,
             formats=core_records.ReadFormats(input.key_format or otherwise, input.value_format or otherwise),
+            objects=objects,
         )
         fetched = await context.fetch(identifier, request, str(info.path.key))
         context.fetched_bytes += sum(record_size(entry.record) + entry.weight for entry in fetched)
+        if len(fetched) == 1 and objects.of(fetched[0].record) > selected.alone(context.max_objects):
+            # No response can have it, so that the group would stay before it.
+            fetched = [Unshown.of(fetched[0], too_many_objects(context.max_objects, fetched[0].record))]
         return FetchConsumerRecordsPayload(reference=reference, fetched=fetched)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import strawberry
+from graphql import GraphQLResolveInfo
 
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest
@@ -22,11 +23,12 @@ from kafka_facade.core.instances.model import (
     SubscribeConsumer,
 )
 from kafka_facade.core.records.decoding import Decoding
-from kafka_facade.core.records.model import FetchedRecord, Format
+from kafka_facade.core.records.model import FetchedRecord, Format, Record
 from kafka_facade.core.request import Answer, Request
 from kafka_facade.core.reservation import Reservation
 from kafka_facade_graphql.handing_over import current
 from kafka_facade_graphql.loaders import CALLER, Loaders
+from kafka_facade_graphql.selected_objects import SelectedObjects, too_many_objects
 
 # Requests that change a consumer instance.
 _OF_INSTANCES = ConsumerRef | SubscribeConsumer | AssignConsumer | ConsumerPartitions | CommitOffsets | SeekConsumer
@@ -79,15 +81,26 @@ class Context:
         self.fetched_bytes = 0
         """Total bytes returned by the fetches of this operation."""
         self._objects = 0
+        self._selected: SelectedObjects | None = None
+        self._too_many = too_many_objects(max_objects)
+
+    def selected(self, info: GraphQLResolveInfo[Any]) -> SelectedObjects:
+        """Return the objects that the operation selects."""
+        if self._selected is None:
+            self._selected = SelectedObjects(info)
+        return self._selected
+
+    @property
+    def objects_left(self) -> int:
+        """How many more objects the response may have."""
+        return self.max_objects - self._objects
 
     def count_object(self) -> None:
         """Count an object of the response. Raises InvalidRequest if there are too many."""
         self._objects += 1
         if self._objects > self.max_objects:
-            message = f"The response would have more than {self.max_objects} objects: request fewer at a time."
-            error = InvalidRequest(message)
-            self.overflow = self.overflow or error
-            raise error
+            self.overflow = self.overflow or self._too_many
+            raise self._too_many
 
     def counted(self) -> tuple[int, InvalidRequest | None]:
         """Return the current count, for :meth:`count_again`."""
@@ -97,8 +110,10 @@ class Context:
         """Reset the count to an earlier state, because an entry is completed again."""
         self._objects, self.overflow = counted
 
-    def start_event(self) -> None:
-        """Reset the counts for the next event of a subscription."""
+    def start_event(self, alone: Record | None = None) -> None:
+        """Reset the counts for the next event of a subscription; ``alone`` is its record if it has only one."""
+        # Not the record itself, which may be large.
+        self._too_many = too_many_objects(self.max_objects, alone)
         self._objects = 0
         self.overflow = None
         self.decoded_weight = 0

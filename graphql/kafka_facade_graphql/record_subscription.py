@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Annotated, Final
 
 import strawberry
 
+from kafka_facade.core.instances.model import ObjectLimit
 from kafka_facade.core.records import model as core_records
 from kafka_facade.core.records.model import ConsumeRecords
 from kafka_facade_graphql.context import Info
@@ -79,6 +81,7 @@ class RecordSubscription:
         ] = MAX_BYTES,
     ) -> AsyncGenerator[list[core_records.Record], None]:
         core = info.context.core
+        objects = info.context.selected(info._raw_info).event(info._raw_info, info.context.max_objects)
         request = ConsumeRecords(
             cluster_id,
             topic_name,
@@ -93,9 +96,20 @@ class RecordSubscription:
         with core.admitted("api.facade.records.consume", CALLER) as call:
             async with aclosing(core.stream(call, request)) as batches:
                 async for batch in batches:
-                    info.context.start_event()
-                    event = list(batch)
+                    waiting = deque(batch)
                     del batch
-                    yield event
-                    # The libraries keep the list until the next one is there, which may take hours.
-                    event.clear()
+                    while waiting:
+                        event = _fitting(waiting, objects)
+                        info.context.start_event(event[0] if len(event) == 1 else None)
+                        yield event
+                        # The libraries keep the list until the next one is there, which may take hours.
+                        event.clear()
+
+
+def _fitting(waiting: deque[core_records.Record], limit: ObjectLimit) -> list[core_records.Record]:
+    """Take the next records, at least one, up to the limit of objects."""
+    taken = [waiting.popleft()]
+    count = limit.of(taken[0])
+    while waiting and (count := count + limit.of(waiting[0])) <= limit.most:
+        taken.append(waiting.popleft())
+    return taken

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import msgspec
 import strawberry
+from msgspec import structs
 
 from kafka_facade.core.errors import DeserializationFailed, FacadeError
 from kafka_facade.core.limits import RECORDS_WEIGHT
@@ -229,12 +230,29 @@ class Record(plain(core_records.Record)):  # type: ignore[misc]
         return await _decoded(info.context, self, "value")
 
 
+class Unshown(core_records.FetchedRecord, kw_only=True, gc=False):
+    """A fetched record whose fields the response cannot have."""
+
+    why: FacadeError
+
+    @classmethod
+    def of(cls, fetched: core_records.FetchedRecord, why: FacadeError) -> Unshown:
+        """Take the place of a fetched record."""
+        return cls(**structs.asdict(fetched), why=why)
+
+
 @resource(description="A record that a consumer instance has fetched, decoded.")
 class FetchedRecord(plain(core_records.FetchedRecord)):  # type: ignore[misc]
     """What a fetch returns for each record."""
 
-    @field(name="record", description="The record as stored in Kafka.", graphql_type=Record)
-    def held(self) -> core_records.Record:
+    @field(
+        name="record",
+        description="The record as stored in Kafka; null, with an error, if it alone has too many objects.",
+        graphql_type=Record | None,
+    )
+    def held(self) -> core_records.Record | None:
+        if isinstance(self, Unshown):
+            raise self.why
         record: core_records.Record = self.record
         return record
 

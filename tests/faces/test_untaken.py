@@ -172,14 +172,21 @@ async def test_undelivered_records_on_a_websocket(started: Gateway, topic: Topic
 
 
 async def test_records_that_do_not_fit_into_a_response(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
-    gateway = await gateway_factory({"graphql.max.objects": "10"})
-    group, name = await filled(gateway, topic)
+    gateway = await gateway_factory({"graphql.max.objects": "3"})
+    both = [await filled(gateway, topic) for _ in range(2)]
+    # Each returns at least one record, which is two objects.
+    fields = " ".join(
+        f'{key}: fetchConsumerRecords(input: {{group: "{group}", instance: "i"}}) '
+        "{ records { record { offset } } }"
+        for key, (group, _) in zip("ab", both, strict=True)
+    )
     async with httpx.AsyncClient(timeout=_SECONDS) as client:
-        answer = await client.post(gateway.graphql, json={"query": graphql_fetch(group)})
+        answer = await client.post(gateway.graphql, json={"query": f"mutation {{ {fields} }}"})
     assert answer.json()["data"] is None
     assert "objects" in answer.json()["errors"][0]["message"]
-    assert await committed(gateway, group, name) == [0]
-    assert await all_offsets(gateway, group) == list(range(_RECORDS))
+    for group, name in both:
+        assert await committed(gateway, group, name) == [0]
+        assert await all_offsets(gateway, group) == list(range(_RECORDS))
 
 
 async def test_a_mutation_continues_after_its_fetch(started: Gateway, topic: TopicFactory) -> None:

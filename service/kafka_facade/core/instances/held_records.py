@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.instances.model import ConsumerInstance, FetchRecords
+from kafka_facade.core.instances.model import ConsumerInstance, FetchRecords, ObjectLimit
 from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.records.decoding import Decoding, together
 from kafka_facade.core.records.model import RECORD_OVERHEAD, FetchedRecord, Format, ReadFormats, Record
@@ -27,19 +27,27 @@ _HEADER_OVERHEAD: Final = 150
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """The limits and formats of one read; ``answer_bytes`` and ``record_bytes`` of None are unlimited."""
+    """The limits and formats of one read; other limits than ``data_bytes`` are unlimited if they are None."""
 
     data_bytes: int
     answer_bytes: int | None
     record_bytes: int | None
     at_once: bool
     formats: ReadFormats | None
+    objects: ObjectLimit | None
 
     @classmethod
     def of(cls, request: FetchRecords, max_bytes: int) -> ReadLimits:
         """Take the limits from a request; ``max_bytes`` is the instance's own limit for keys and values."""
         data_bytes = max_bytes if request.max_bytes is None else min(request.max_bytes, max_bytes)
-        return cls(data_bytes, request.max_answer_bytes, request.max_record_bytes, request.at_once, request.formats)
+        return cls(
+            data_bytes,
+            request.max_answer_bytes,
+            request.max_record_bytes,
+            request.at_once,
+            request.formats,
+            request.objects,
+        )
 
 
 class HeldRecords:
@@ -54,10 +62,12 @@ class HeldRecords:
         self._bytes = 0
         self._weight = 0
         self._answer_bytes = 0
+        self._objects = 0
+        self._object_limit: ObjectLimit | None = None
 
     def begin(self) -> None:
         """Start a new answer. The records of the last one were delivered, or put back before."""
-        self.taken, self._bytes, self._weight, self._answer_bytes = [], 0, 0, 0
+        self.taken, self._bytes, self._weight, self._answer_bytes, self._objects = [], 0, 0, 0, 0
 
     def put_back(self) -> None:
         """Return the answer's records to the front of the prefetched ones, so that the next read gets them."""
@@ -74,6 +84,8 @@ class HeldRecords:
         self._bytes = sum(_length(entry.record) for entry in self.taken)
         if self._answer_bytes:
             self._answer_bytes = sum(fetched_size(entry) for entry in self.taken)
+        if (limit := self._object_limit) is not None:
+            self._objects = sum(limit.of(entry.record) for entry in self.taken)
 
     async def take(self, limits: ReadLimits) -> bool:
         """Decode prefetched records into the answer, up to the limits; return whether the answer is complete.
@@ -81,8 +93,10 @@ class HeldRecords:
         A record that cannot be decoded or is too large ends the answer before it. If it is the first record, its error
         is raised.
         """
-        ahead, taken = self._ahead, self.taken
-        as_stored = limits.formats is None and limits.answer_bytes is None and limits.record_bytes is None
+        ahead, taken, objects = self._ahead, self.taken, limits.objects
+        self._object_limit = objects
+        unsized = limits.answer_bytes is None and limits.record_bytes is None and objects is None
+        as_stored = limits.formats is None and unsized
         while ahead:
             if as_stored and await self._take_together(limits.data_bytes):
                 continue
@@ -91,6 +105,9 @@ class HeldRecords:
             record = ahead[0]
             length = _length(record)
             if taken and (self._bytes + length > limits.data_bytes or self._is_heavy):
+                return True
+            count = 0 if objects is None else objects.of(record)
+            if taken and objects is not None and self._objects + count > objects.most:
                 return True
             try:
                 entry = await self._decode(record, limits.formats)
@@ -108,9 +125,11 @@ class HeldRecords:
             self._bytes += length
             self._weight += entry.weight + (_headers_weight(record) if record.headers else 0)
             self._answer_bytes += size
+            self._objects += count
         if not taken:
             return False
         full = self._is_heavy or (limits.answer_bytes is not None and self._answer_bytes >= limits.answer_bytes)
+        full = full or (objects is not None and self._objects + objects.a_record > objects.most)
         return full or self._bytes >= limits.data_bytes or 0 <= self._instance.fetch_min_bytes < self._bytes
 
     @property

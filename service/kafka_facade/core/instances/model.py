@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from kafka_facade.core.records.model import FetchedRecord, Format, ReadFormats
+from kafka_facade.core.records.model import FetchedRecord, Format, ReadFormats, Record
 from kafka_facade.core.request import Request
 from kafka_facade.core.topics.positions import CommittedOffset, PartitionPosition, PartitionTime, TopicPartition
 
@@ -111,13 +111,26 @@ class AssignConsumer(Request[None]):
     partitions: list[TopicPartition]
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectLimit:
+    """The objects that an answer may have, and how many of them a record and each of its headers are."""
+
+    most: int
+    a_record: int
+    a_header: int
+
+    def of(self, record: Record) -> int:
+        """Return how many objects a record is."""
+        return self.a_record + self.a_header * len(record.headers) if self.a_header else self.a_record
+
+
 @dataclass(slots=True)
 class FetchRecords(Request[list[FetchedRecord]]):
     """``format`` is the one that the caller accepts (None: any). Timeout and max_bytes can only lower the defaults.
 
     ``max_bytes`` counts keys and values; ``max_answer_bytes`` and ``max_record_bytes`` count whole records as
     :mod:`kafka_facade.core.records.sizes` does. A single record above the first two limits is returned alone; above
-    ``max_record_bytes`` the read fails.
+    ``max_record_bytes`` the read fails. ``objects`` limits the records too; one above it is returned alone.
     With ``at_once`` the read returns the records that are available instead of waiting for more, unless the instance
     has a minimum number of bytes.
     ``formats`` overrides the instance's format; a record that cannot be decoded is then returned with its error, while
@@ -133,6 +146,7 @@ class FetchRecords(Request[list[FetchedRecord]]):
     max_record_bytes: int | None = None
     at_once: bool = False
     formats: ReadFormats | None = None
+    objects: ObjectLimit | None = None
 
 
 @dataclass(slots=True)
