@@ -34,7 +34,9 @@ async def taking(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[N
         if task is not None:
             task.cancel()
 
-    use_peer(context.peer(), cut_off)
+    # Once the call is aborted, gRPC may not know it any more.
+    peer = context.peer()
+    use_peer(peer, cut_off)
     try:
         yield
     except asyncio.CancelledError:
@@ -48,7 +50,9 @@ async def taking(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[N
             await abort(context, TooManyRequests(SLOW))
     except (TimeoutError, asyncio.CancelledError):
         # While gRPC is sending a message it takes no status, and it has no means to drop the message.
-        await asyncio.to_thread(shut_down, context.peer())
+        # OSError: no descriptor is left. The status must not be set again for it.
+        with suppress(OSError):
+            await asyncio.to_thread(shut_down, peer)
         raise asyncio.CancelledError from None
 
 
@@ -58,8 +62,13 @@ def close_connection(context: grpc.aio.ServicerContext[Any, Any]) -> None:
 
 
 def shut_down(peer: str) -> None:
-    """Shut down the connection to a client, such as ``ipv4:127.0.0.1:1234`` or ``ipv6:%5B::1%5D:1234``."""
+    """Shut down the connection to a client, such as ``ipv4:127.0.0.1:1234`` or ``ipv6:%5B::1%5D:1234``.
+
+    Do nothing for a client without a port, such as one of a Unix socket, whose connection cannot be told from others.
+    """
     host, _, port = unquote(peer).partition(":")[2].rpartition(":")
+    if not port.isdecimal():
+        return
     wanted = host.strip("[]"), int(port)
     for name in os.listdir(_DESCRIPTORS):
         # A duplicate, because gRPC may close its own meanwhile.
