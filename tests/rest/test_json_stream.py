@@ -319,3 +319,25 @@ def test_a_document_is_returned_whatever_follows_it() -> None:
     rest = b",1" + b" " * 66_000 + b"]"
     assert splitter.feed(rest + b" " + b"[" * 29_000 + b"]" * 29_000) == [first + rest]
     assert isinstance(splitter.error, MalformedBody)
+
+
+@pytest.mark.parametrize(
+    ("before", "field"),
+    [
+        (b'{"partition_id":', "partition_id"),
+        (b'{"a":{"x":1},"b":[{},[],{"c" : "]\\"{", "d,":{"e": [1, 2,-', "b[2].d,.e[2]"),
+        (b"[0,", "[1]"),
+        (b"", None),
+        (b'{"a":"' + b"x" * 70_000 + b'","b":', None),
+    ],
+)
+@pytest.mark.parametrize("size", [16_384, 1_000_000])
+def test_a_number_that_is_too_long_is_named(before: bytes, field: str | None, size: int) -> None:
+    splitter = JsonSplitter(10_000_000)
+    data = before + b"9" * 4_000_000
+    for start in range(0, len(data), size):
+        assert splitter.feed(data[start : start + size]) == []
+    assert isinstance(splitter.error, MalformedBody)
+    where = f" (at {field})" if field else ""
+    assert splitter.error.message == f"The number is out of range{where}."
+    assert splitter.error.field == field

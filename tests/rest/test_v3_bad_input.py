@@ -314,3 +314,10 @@ async def test_bodies_that_are_too_long(gateway_factory: Any, cluster: str) -> N
             response = await client.request(operation.method, path, headers=_JSON, content=body)
             streamed = operation.identifier == _STREAMS
             assert _error(response) == ((200, 413) if streamed else (413, 413)), operation.identifier
+
+
+async def test_a_number_that_is_too_long_is_named(client: httpx.AsyncClient, cluster: str, topic: TopicFactory) -> None:
+    body = b'{"partition_id": ' + b"9" * 4_000_000 + b"}"
+    answer = await client.post(f"{cluster}/topics/{await topic()}/records", content=body, headers=_JSON)
+    [error] = [json.loads(line) for line in answer.text.splitlines()]
+    assert (error["error_code"], error["message"]) == (400, "The number is out of range (at partition_id).")

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from kafka_facade.core.errors import FacadeError, MalformedBody, PayloadTooLarge
+from kafka_facade.core.quoting import quote
 
 MAX_DEPTH: Final = 500
 """Maximum nesting of documents."""
@@ -44,6 +45,10 @@ _SMALL: Final = 256
 # Bytes to which the expression is applied at once, because the scan of a longer document is wasted.
 _WINDOW: Final = 4096
 _SPACE = re.compile(_WHITESPACE)
+# Strings, with the colon after names of members, and what separates values.
+_STRUCTURE = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"' + _WHITESPACE + rb"(:?)|([{}\[\],])", re.DOTALL)
+# An error has the path of its value only if at most so much of the document (bytes) is before it.
+_LONGEST_BEFORE: Final = 64 * 1024
 # White space after a document is not longer than the part of the stream in which it ends.
 _TAIL: Final = 1024 * 1024
 _ESCAPE_START = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
@@ -167,7 +172,7 @@ class JsonSplitter:
         try:
             place, self._read = scan(part, self._read)
         except Malformed as error:
-            raise _unexpected(part, error.place, "JSON") from None
+            raise _unexpected(self._buffer, self._position + error.place, "JSON") from None
         if not self._read:
             return self._position + place
         self._position += place
@@ -331,8 +336,32 @@ def _skip_space(data: bytes, position: int) -> int:
 
 def _unexpected(data: bytes | bytearray, position: int, expected: str) -> MalformedBody:
     position = min(position, len(data) - 1)
+    word = _WORD.match(data, position)
+    if word is not None and len(word[0]) > MAX_NUMBER_LENGTH and _NUMBER_START.match(word[0]):
+        # Its start may be in an earlier part.
+        before = data[:position].rstrip(_WORD_CHARACTERS)
+        path = _path(before) if len(before) <= _LONGEST_BEFORE else ""
+        if not path:
+            return MalformedBody("The number is out of range.")
+        return MalformedBody(f"The number is out of range (at {quote(path)}).", field=path)
     found = data[position : position + 1].decode("latin-1")
     return MalformedBody(f"Unexpected character {found!r}: expected {expected}.")
+
+
+def _path(before: bytes | bytearray) -> str:
+    """Return the path of the value after this part of a document, such as ``value.data[1].amount``."""
+    path: list[str | int] = []
+    for found in _STRUCTURE.finditer(before):
+        name, colon, mark = found.groups()
+        if mark in (b"{", b"["):
+            path.append("" if mark == b"{" else 0)
+        elif mark in (b"}", b"]"):
+            path = path[:-1]
+        elif path and colon:
+            path[-1] = name.decode(errors="replace")
+        elif path and mark == b"," and isinstance(path[-1], int):
+            path[-1] += 1
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
 def _too_deep() -> MalformedBody:
