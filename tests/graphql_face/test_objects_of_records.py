@@ -32,10 +32,10 @@ async def _filled(stack: BackgroundStack, topic: TopicFactory, records: Records)
     return name
 
 
-async def _instance(execute: Execute, topic: str) -> str:
+async def _instance(execute: Execute, topic: str, more: str = "") -> str:
     group = f"objects-{uuid.uuid4().hex}"
     for mutation in (
-        f'createConsumer(input: {{group: "{group}", name: "i", autoOffsetReset: "earliest"}})',
+        f'createConsumer(input: {{group: "{group}", name: "i", autoOffsetReset: "earliest"{more}}})',
         f'assignConsumerPartitions(input: {{group: "{group}", instance: "i", '
         f'partitions: [{{topicName: "{topic}", partitionId: 0}}]}})',
     ):
@@ -52,7 +52,8 @@ def _fetch(group: str, selection: str, more: str = "") -> str:
 async def test_fetches_get_past_many_small_records(
     execute: Execute, stack: BackgroundStack, topic: TopicFactory, value: bytes | None
 ) -> None:
-    group = await _instance(execute, await _filled(stack, topic, [(value, [])] * MANY))
+    # The fetch waits for as many as there are: they have no bytes.
+    group = await _instance(execute, await _filled(stack, topic, [(value, [])] * MANY), ", fetchMinBytes: 1")
     offsets: list[int] = []
     sizes = []
     while len(offsets) < MANY:
