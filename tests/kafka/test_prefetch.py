@@ -55,6 +55,17 @@ def test_the_records_of_all_consumers_are_few_enough_for_large_keys() -> None:
     assert (backoffs[0], backoffs[-1]) == (1, 10)
 
 
+@pytest.mark.parametrize("total", [128 * MEGABYTE, 512 * MEGABYTE])
+def test_the_responses_of_all_consumers_together_stay_near_the_budget(total: int) -> None:
+    budget = PrefetchBudget(total, 1000)
+    sizes = [budget.take().config({})["max.partition.fetch.bytes"] for _ in range(1000)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == total // 32_768
+    assert sizes[-1] == 256
+    # Records of 1 MB of the same byte take 100 bytes of the topic each. Linear parts were three times the budget.
+    assert sum(sizes[:30]) * 9_000 < 2.5 * total
+
+
 @pytest.mark.parametrize("total", [MEGABYTE, 64 * MEGABYTE, 1 << 40])
 def test_the_records_of_other_budgets(total: int) -> None:
     config = PrefetchBudget(total, 1000).take().config({})

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from kafka_facade.runtime import memory
 from kafka_facade.runtime.settings import known_settings, load, sections
 from kafka_facade.runtime.settings_reference import tables
 from kafka_facade.runtime.sources import SettingsError
 from kafka_facade.settings.declaration import Setting, settings_of
 from kafka_facade.settings.parsers import Address
+
+MEBIBYTE = 1 << 20
 
 
 def test_every_setting_is_documented() -> None:
@@ -165,6 +168,20 @@ def test_budgets_may_exceed_2_gib() -> None:
     } == {2**42}
     with pytest.raises(SettingsError, match="a whole number from 0 to 9223372036854775807"):
         load(None, [f"memory.max.bytes={2**63}"], {})
+
+
+@pytest.mark.parametrize(
+    ("given", "limit", "expected"),
+    [
+        (0, 0, 512 * MEBIBYTE),
+        (0, 600_000_000, 150_000_000),
+        (0, 128 * MEBIBYTE, 32 * MEBIBYTE),
+        (0, 1 << 40, 512 * MEBIBYTE),
+        (1 << 42, 600_000_000, 1 << 42),
+    ],
+)
+def test_budgets_follow_the_memory_of_the_worker(given: int, limit: int, expected: int) -> None:
+    assert memory.budget(given, limit, 512 * MEBIBYTE) == expected
 
 
 @pytest.mark.parametrize("host", ["a b", "a\tb", "", ":80", "a:b", "a:0", "[::1", "[x]", "a%20b", "a<b"])

@@ -23,8 +23,9 @@ class PoolOptions:
     """Idle timeout of the Kafka clients of an identity: they are closed after this time without a call or a consumer
     instance."""
 
-    prefetch_bytes: int = setting("consumer.prefetch.max.bytes", "536870912", size(1024 * 1024))
-    """Prefetch buffer, shared by all consumers of a worker."""
+    prefetch_bytes: int = setting("consumer.prefetch.max.bytes", "0", size(0))
+    """Prefetch buffer, shared by all consumers of a worker. 0 means a quarter of the worker's share of
+    ``memory.max.bytes``, at most 512 MiB."""
 
     max_instances: int = shared.INSTANCES_MAX.field()
 

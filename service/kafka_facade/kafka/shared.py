@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Final
 
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.kafka.blocking import Blocking
@@ -21,19 +22,25 @@ _CONTROL_THREADS_EACH = 16
 _CLOSE_THREADS = 16
 # Clients are created in these threads, and connections opened and closed.
 _CONNECTING_THREADS = 8
-# Memory for records that wait in producers; half of what is free goes to the next identity that produces. Each identity
-# may have several producers.
-_QUEUED_BYTES = 512 * 1024 * 1024
+# Half of the free memory of producers goes to the next identity that produces. Each may have several producers.
 _QUEUE_PART = 2
+# Half of that memory is reserved, so that each identity has a queue for its largest record.
+_HALVES = 2
 # Consumers of the gateway itself: one for a check at start, and two for its state.
 _OWN_CONSUMERS = 3
 _STOP_SECONDS = 5.0
 
 
+PREFETCH_BYTES: Final = 512 * 1024 * 1024
+"""The most memory (bytes) for prefetched records by default."""
+QUEUED_BYTES: Final = 512 * 1024 * 1024
+"""The most memory (bytes) for records that wait in producers."""
+
+
 class Shared:
     """Thread pools and memory budgets. Create it on the event loop that uses it."""
 
-    def __init__(self, options: PoolOptions, queued_bytes: int = _QUEUED_BYTES) -> None:
+    def __init__(self, options: PoolOptions, queued_bytes: int = QUEUED_BYTES) -> None:
         self._control = Blocking("kafka-control", _CONTROL_THREADS, options.max_identities)
         self._producing = Blocking("kafka-produce", _CONTROL_THREADS, options.max_identities)
         # One thread per consumer: each makes one call at a time, which may block on its coordinator.
@@ -42,8 +49,11 @@ class Shared:
         self.connecting = Blocking("kafka-connect", _CONNECTING_THREADS)
         self.names = Names()
         self.io = IoThread()
-        self.prefetch = PrefetchBudget(options.prefetch_bytes, options.max_instances)
-        self.queues = MemoryBudget(queued_bytes, options.max_identities * len(CLIENTS), _QUEUE_PART, RECORD_BYTES)
+        self.prefetch = PrefetchBudget(options.prefetch_bytes or PREFETCH_BYTES, options.max_instances)
+        least = _HALVES * options.max_identities * RECORD_BYTES
+        self.queues = MemoryBudget(
+            max(queued_bytes, least), options.max_identities * len(CLIENTS), _QUEUE_PART, RECORD_BYTES
+        )
         self.freed = FreedMemory(self._control)
 
     def control(self) -> Blocking:

@@ -24,7 +24,7 @@ from kafka_facade.core.overload import Overload
 from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
 from kafka_facade.kafka.engine import Engine
 from kafka_facade.kafka.pool import ClientPool, Lease
-from kafka_facade.kafka.shared import Shared
+from kafka_facade.kafka.shared import PREFETCH_BYTES, QUEUED_BYTES, Shared
 from kafka_facade.peers.certificate import Certificate, new_certificate
 from kafka_facade.peers.local import LocalOwnership
 from kafka_facade.peers.options import PeersOptions
@@ -34,6 +34,7 @@ from kafka_facade.rest.app import create_app as create_rest_app
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.server import GrpcServer
 from kafka_facade.rpc.services import SERVICES
+from kafka_facade.runtime import memory
 from kafka_facade.runtime.app import App, HttpFaces
 from kafka_facade.runtime.kafka_identities import all_as, kafka_options
 from kafka_facade.runtime.settings import Settings
@@ -58,11 +59,14 @@ class Parts:
     graph: Graph = GRAPH
 
 
-def kafka_clients(settings: Settings, parts: Parts) -> ClientPool:
-    """Return the pool of Kafka clients."""
+def kafka_clients(settings: Settings, parts: Parts, memory_limit: int) -> ClientPool:
+    """Return the pool of Kafka clients, in a worker that may use ``memory_limit`` bytes (0 if that is unknown)."""
     options = settings.pool
+    prefetched = memory.budget(options.prefetch_bytes, memory_limit, PREFETCH_BYTES)
+    queued = memory.budget(0, memory_limit, QUEUED_BYTES)
+    shared = Shared(replace(options, prefetch_bytes=prefetched), queued)
     return ClientPool(
-        partial(kafka_options, settings), Shared(options), options.max_identities, options.idle_seconds, parts.engine
+        partial(kafka_options, settings), shared, options.max_identities, options.idle_seconds, parts.engine
     )
 
 

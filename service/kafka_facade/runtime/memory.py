@@ -17,6 +17,8 @@ logger = logging.getLogger("kafka_facade.runtime")
 
 _LOOK_SECONDS: Final = 0.1
 _SHARE: Final = 0.8
+# A budget takes such a part of the worker's memory by default.
+_PART: Final = 4
 # A smaller share would hardly be enough for a process without calls.
 _LEAST_SHARE: Final = 256 * 1024 * 1024
 LEAST_OF_WORKER: Final = 128 * 1024 * 1024
@@ -32,6 +34,11 @@ def limit_of_worker(limit: int, workers: int) -> int:
     if not _PROCESS.exists():
         return 0
     return limit // workers if limit else max(int(_available() * _SHARE) // workers, _LEAST_SHARE)
+
+
+def budget(given: int, limit: int, most: int) -> int:
+    """Return the size (bytes) of a budget: what is ``given``, or else a part of the worker's ``limit``."""
+    return given or (min(most, limit // _PART) if limit else most)
 
 
 def _available() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kafka_facade.core.overload import REQUESTS_BYTES
 from kafka_facade.settings import shared
 from kafka_facade.settings.declaration import setting
 from kafka_facade.settings.parsers import one_of, seconds, size
@@ -35,9 +34,10 @@ class ProcessOptions:
     second are cut off too.
     """
 
-    requests_memory: int = setting("memory.requests.max.bytes", str(REQUESTS_BYTES), size(1))
+    requests_memory: int = setting("memory.requests.max.bytes", "0", size(0))
     """Memory of each worker for the large requests that it is processing, by an estimate; and as much again for large
-    responses of GraphQL that it is building, and for the unanswered records of produce streams.
+    responses of GraphQL that it is building, and for the unanswered records of produce streams. 0 means a quarter of
+    the worker's share of ``memory.max.bytes``, at most 128 MiB.
 
     Further ones wait until earlier ones are done, and are rejected (429, ``RESOURCE_EXHAUSTED``) after 30 s. Those of
     one connection get at most half of it. A request that needs more than all of it runs alone. Requests that wait for

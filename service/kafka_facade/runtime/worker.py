@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kafka_facade.core.core import Core
-from kafka_facade.core.overload import Overload
+from kafka_facade.core.overload import REQUESTS_BYTES, Overload
 from kafka_facade.kafka.pool import ClientPool
 from kafka_facade.peers.peers import Peers
 from kafka_facade.rpc.server import GrpcServer
@@ -54,7 +54,9 @@ class Worker:
         self.http: App | None = None
         process = settings.process
         limit = memory.limit_of_worker(process.memory_limit, process.workers)
-        self.overload = Overload(limit, process.requests_memory, process.outgoing_memory)
+        self.overload = Overload(
+            limit, memory.budget(process.requests_memory, limit, REQUESTS_BYTES), process.outgoing_memory
+        )
         self._watches: list[asyncio.Task[None]] = []
         self._parts = parts
         self._peers_directory = peers_directory
@@ -77,7 +79,7 @@ class Worker:
         configure_logging(settings.process.log_level, settings.secrets())
         parts = self._parts or compose.Parts()
         service = service_identity(settings)
-        self._clients = compose.kafka_clients(settings, parts)
+        self._clients = compose.kafka_clients(settings, parts, self.overload.limit)
         # Held until the end, so that these clients are never closed as idle.
         own = await self._clients.lease(service, _OPEN_SECONDS)
         await own.engine.check()
