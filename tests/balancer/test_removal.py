@@ -99,6 +99,20 @@ async def test_replicas_move_away_before_the_broker_is_stopped(
     assert [task["broker_id"] for task in (await cluster.get("/brokers/4/tasks"))["data"]] == [4]
 
 
+async def test_a_broker_that_gets_replicas_while_its_removal_waits(
+    new_cluster: NewCluster, four_brokers: BackgroundStack, placed: PlacedTopic
+) -> None:
+    """They move away, too, before the task says again that the broker may be stopped."""
+    await placed([[4, 1]])
+    cluster = await new_cluster()
+    await cluster.remove(4)
+    await cluster.until_steps(4, "IN_PROGRESS", "EXCLUDED", "COMPLETED", "PENDING")
+    topic = await placed([[4, 2]])
+    await cluster.until_steps(4, "IN_PROGRESS", "EXCLUDED", "IN_PROGRESS", "PENDING")
+    await cluster.until_steps(4, "IN_PROGRESS", "EXCLUDED", "COMPLETED", "PENDING")
+    assert 4 not in (await cluster.replicas(topic))[0]
+
+
 @pytest.mark.parametrize("face_name", FACES)
 async def test_all_operations_on_each_face(
     new_gateway: NewGateway, four_brokers: BackgroundStack, placed: PlacedTopic, face_name: str

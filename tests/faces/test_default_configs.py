@@ -6,7 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AclOperation, AdminClient, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AclOperation,
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from conftest import TopicFactory
 from denial import CLUSTER, denied
@@ -72,6 +80,30 @@ async def test_a_default_of_the_brokers_counts(
         assert not found["retention.ms"]["is_default"]
     finally:
         await face.run("api.v3.cluster-configs.delete", ResetClusterConfig(cluster, config))
+    await face.close()
+
+
+async def test_fewer_brokers_than_replicas(gateway_factory: GatewayFactory, three_brokers: BackgroundStack) -> None:
+    """A topic could not be created then, but its configs would be the same."""
+    gateway = await gateway_factory({}, on=three_brokers)
+    face = FACES["rest"](gateway)
+    admin = AdminClient({"bootstrap.servers": three_brokers.bootstrap_servers})
+
+    async def cordon(operation: AlterConfigOpType) -> None:
+        entry = ConfigEntry("cordoned.log.dirs", "*", incremental_operation=operation)
+        for name in ("2", "3"):
+            broker = ConfigResource(ResourceType.BROKER, name, incremental_configs=[entry])
+            await asyncio.wrap_future(admin.incremental_alter_configs([broker])[broker])
+
+    request = ListTopicDefaultConfigs(three_brokers.cluster_id, "new")
+    await cordon(AlterConfigOpType.SET)
+    try:
+        # Brokers tell the controller of it a moment later.
+        for _ in range(10):
+            assert "retention.ms" in [config["name"] for config in await face.run(_IDENTIFIER, request)]
+            await asyncio.sleep(0.2)
+    finally:
+        await cordon(AlterConfigOpType.DELETE)
     await face.close()
 
 

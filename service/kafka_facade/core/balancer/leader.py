@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from kafka_facade.core.balancer.executor import STEP_SECONDS, Executor, Outcome
@@ -57,6 +57,8 @@ logger = logging.getLogger("kafka_facade.core")
 
 _LEAST_PAUSE_SECONDS: Final = 0.3
 _CONFIRM_SECONDS: Final = 1.0
+# How often to look whether brokers that are to be stopped have got replicas again.
+_FILLED_SECONDS: Final = 10.0
 # The first and the longest pause between looks for brokers that are down and still have throttles.
 _FIRST_LIFT_SECONDS: Final = 5.0
 _LIFT_SECONDS: Final = 60.0
@@ -86,6 +88,7 @@ class Balancer:
         """The brokers that had no replicas at the last look."""
         self._down: set[int] = set()
         """The brokers to remove that were down at the last look."""
+        self._looked = 0.0
         self._lifting = GrowingPause(_FIRST_LIFT_SECONDS, _LIFT_SECONDS, time.monotonic)
         self._leftovers = Leftovers(kafka)
         self._purpose: Purpose | None = None
@@ -136,6 +139,7 @@ class Balancer:
         except FacadeError as error:
             await self._fail_unseen(leader, running, error)
             return
+        self._looked = time.monotonic()
         seconds = time.monotonic() - began
         running = await self._advance(leader, running, seen)
         moves = await self._move(leader, running, seen)
@@ -162,11 +166,17 @@ class Balancer:
         record = current(view) if self._options.enabled else None
         return record is not None and (bool(record.failed) or record.load.status is UnevenLoadState.BALANCING)
 
-    async def _wait(self, leader: Leader, running: Iterable[TaskRecord]) -> None:
-        """Look only at brokers: tasks wait until theirs are stopped, or throttles until they are back."""
-        registrations = await self._kafka.brokers.registrations(STEP_SECONDS)
-        alive = registrations.alive
-        after = [self._after_waiting(leader, task, alive=alive.get(task.broker_id, False)) for task in running]
+    async def _wait(self, leader: Leader, running: Sequence[TaskRecord]) -> None:
+        """Look mostly at brokers: tasks wait until theirs are stopped, or throttles until they are back."""
+        alive = (await self._kafka.brokers.registrations(STEP_SECONDS)).alive
+        named: frozenset[int] = frozenset()
+        if running and (self._down or time.monotonic() - self._looked > _FILLED_SECONDS):
+            named = (await look(self._kafka, STEP_SECONDS)).named
+            self._looked = time.monotonic()
+        after = [
+            self._after_waiting(leader, task, alive=alive.get(task.broker_id, False), is_filled=task.broker_id in named)
+            for task in running
+        ]
         await self._write(leader, [task for task in after if task is not None])
         if await self._executor.lift_throttles(leader, alive) or running:
             self._lifting.end()
@@ -287,7 +297,9 @@ class Balancer:
                     )
                 after = task.after(TaskEvent.TAKEN)
             elif task.steps == MOVED_AWAY:
-                after = self._after_waiting(leader, task, alive=alive)
+                # Metadata lags behind, as below.
+                is_filled = task.broker_id not in self._empty | before
+                after = self._after_waiting(leader, task, alive=alive, is_filled=is_filled)
             else:
                 # Metadata lags behind: a broker is empty when it was so at the last look, too.
                 is_empty = task.broker_id in self._empty & before
@@ -329,7 +341,10 @@ class Balancer:
         self._releasing.end()
         return True
 
-    def _after_waiting(self, leader: Leader, task: TaskRecord, *, alive: bool) -> TaskRecord | None:
+    def _after_waiting(self, leader: Leader, task: TaskRecord, *, alive: bool, is_filled: bool) -> TaskRecord | None:
+        if is_filled and is_excluded(leader, task):
+            # An operator has put them there, or the cordon was gone. Stopping it now could lose records.
+            return task.after(TaskEvent.FILLED, message=f"Broker {task.broker_id} has got replicas again.")
         if not alive:
             # Metadata lags behind: a broker is down when it was so at the last look, too.
             if task.broker_id in self._down:

@@ -79,6 +79,8 @@ class TaskEvent(Enum):
     """The replicas cannot be moved."""
     MOVED = "MOVED"
     """The replicas have moved; the broker is to be stopped."""
+    FILLED = "FILLED"
+    """The broker has got replicas again, before it was stopped."""
     DONE = "DONE"
     """The replicas have moved, and that was all."""
     CANCELED = "CANCELED"
@@ -124,6 +126,7 @@ REMOVALS: Final[Table] = {
     (MOVING_AWAY, TaskEvent.MOVED): MOVED_AWAY,
     (MOVING_AWAY, TaskEvent.DONE): _EMPTIED,
     (MOVING_AWAY, TaskEvent.CANCELED): _canceled(ExclusionStatus.CANCELED),
+    (MOVED_AWAY, TaskEvent.FILLED): MOVING_AWAY,
     (MOVED_AWAY, TaskEvent.DONE): _EMPTIED,
     (MOVED_AWAY, TaskEvent.STOPPED): _GONE,
     (MOVED_AWAY, TaskEvent.NOT_STOPPED): _GONE._replace(

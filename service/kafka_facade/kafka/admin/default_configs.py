@@ -57,7 +57,7 @@ async def _validate(protocol: ProtocolClient, names: Sequence[str], deadline: fl
         def build(messages: Any, limit: int = limit) -> Any:
             topic = messages.CreateTopicsRequest.CreatableTopic
             topics = [
-                topic(name=name, num_partitions=-1, replication_factor=-1, assignments=[], configs=[]) for name in names
+                topic(name=name, num_partitions=-1, replication_factor=1, assignments=[], configs=[]) for name in names
             ]
             return messages.CreateTopicsRequest(
                 topics=topics, timeout_ms=limit, validate_only=True, min_version=_VERSION
