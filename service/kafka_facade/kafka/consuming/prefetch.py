@@ -30,11 +30,12 @@ _MOST_BACKOFF_MS = 10
 # After a poll with smaller keys and headers, those of the queued records may still be almost as large as before.
 _KEPT, _OF = 7, 8
 # A fetch response is limited by its size on the wire but held decompressed, and zstd makes up to 20,000 bytes of one.
-# With this part of the whole budget a response stays below it, however well its records are compressed; each batch is
-# still returned whole (KIP-74). Larger responses save CPU time only where batches are small.
-# Responses of later consumers are smaller by the square of their shares, so that those of all at once stay near it.
+# With this part of the whole budget a response of one partition stays below it, however well its records are
+# compressed; each batch is still returned whole (KIP-74). Larger responses save CPU time only where batches are small.
+# Responses of later consumers are much smaller than their shares, so that those of all at once stay near the budget.
 _FETCH_PART = 4
-_RESPONSE_PART = 32 * 1024
+_RESPONSE_PART = 8 * 1024
+_PARTITION_PART = 32 * 1024
 _FEWEST_FETCH_BYTES = 1024
 # A few batches of one small record each.
 _FEWEST_PARTITION_BYTES = 256
@@ -97,7 +98,7 @@ class Share:
         half = min(_MOST_BYTES, self.size // _HALVES)
         part = min(1.0, self.size / _HALVES * _FIRST_PART / self._total)
         records = min(_MOST_RECORDS, self._total // _RECORD_BYTES)
-        fetch = min(half // _FETCH_PART, max(_FEWEST_FETCH_BYTES, int(self._total * part * part) // _RESPONSE_PART))
+        fetch = min(half // _FETCH_PART, max(_FEWEST_FETCH_BYTES, int(self._total * part**3) // _RESPONSE_PART))
         if _LARGEST_ANSWER in given:
             fetch = min(fetch, int(given[_LARGEST_ANSWER]) - _ANSWER_OVERHEAD)
         fetch = int(given.get(_LARGEST_FETCH, fetch))
@@ -112,6 +113,6 @@ class Share:
             "max.partition.fetch.bytes": min(
                 fetch,
                 _MOST_PARTITION_BYTES,
-                max(_FEWEST_PARTITION_BYTES, int(self._total * part * part) // _RESPONSE_PART),
+                max(_FEWEST_PARTITION_BYTES, int(self._total * part**2) // _PARTITION_PART),
             ),
         }
