@@ -111,6 +111,7 @@ async def test_a_broker_that_gets_replicas_while_its_removal_waits(
     await cluster.until_steps(4, "IN_PROGRESS", "EXCLUDED", "IN_PROGRESS", "PENDING")
     await cluster.until_steps(4, "IN_PROGRESS", "EXCLUDED", "COMPLETED", "PENDING")
     assert 4 not in (await cluster.replicas(topic))[0]
+    assert "replicas-returned" in await cluster.audited_events(4)
 
 
 @pytest.mark.parametrize("face_name", FACES)

@@ -18,6 +18,7 @@ from kafka_facade_devstack.background import BackgroundStack
 from state.conftest import Raw, StateFactory
 from state.counting import add, value
 
+_DEEP = b'{"v":1,"x":' + b"[" * 10_000
 _RECORD = {"v": 1, "value": 7}
 
 
@@ -98,7 +99,18 @@ async def test_records_that_are_none_count_as_deleted(
 ) -> None:
     await raw.create()
     await raw.write("number/kept", _RECORD)
-    for text in (b"\xff\xfe", b"[]", b"{}", b'{"v":"1"}', b'{"v":1}', b'{"v":1,"value":"x"}', b"[" * 10_000, b""):
+    for text in (
+        b"\xff\xfe",
+        b"[]",
+        b"{}",
+        b'{"v":"1"}',
+        b'{"v":1}',
+        b'{"v":1,"value":"x"}',
+        b"[" * 10_000,
+        _DEEP,
+        b"",
+        b'{"v":0}',
+    ):
         await raw.write("number/n", _RECORD)
         await raw.write("number/n", text)
     await raw.write("unknown/key", {"v": 1})
@@ -106,7 +118,7 @@ async def test_records_that_are_none_count_as_deleted(
     state = await new_state()
     with caplog.at_level(logging.ERROR):
         assert await value(state, "n") is None
-    assert caplog.text.count("no valid record at offset") == 9
+    assert caplog.text.count("no valid record at offset") == 11
     assert "(key number/n)" in caplog.text
     assert await value(state, "kept") == 7
     assert await add(state, "n") == 1

@@ -49,10 +49,12 @@ class Deadlines:
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for limit in self._limits:
-            if limit.deadline <= now:
-                limit.expire()
-        self._timer = loop.call_later(_LOOK_SECONDS, self._look) if self._limits else None
+        try:
+            for limit in self._limits:
+                if limit.deadline <= now:
+                    limit.expire()
+        finally:
+            self._timer = loop.call_later(_LOOK_SECONDS, self._look) if self._limits else None
 
 
 class _Watch:

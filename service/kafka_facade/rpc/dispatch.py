@@ -181,7 +181,7 @@ def _listing(
                 _turns[context.peer()] = turn
                 made = await run(call, message, turn)
             # A change is done, so that a caller must not try it again.
-            async with outgoing.hold(made.ByteSize(), copies=_LIST_COPIES, anyway=counted):
+            async with outgoing.hold(made.ByteSize(), copies=_LIST_COPIES, anyway=counted and not paged):
                 await write_message(context, made, options)
 
     return serve

@@ -15,7 +15,6 @@ from kafka_facade.core.balancer.plans import PlanMaker
 from kafka_facade.core.balancer.port import BalancerKafka
 from kafka_facade.core.balancer.progress import at_end, with_progress
 from kafka_facade.core.balancer.records import (
-    NOT_STOPPED,
     OVERRIDDEN,
     OVERRIDDEN_TEXT,
     RECORDS,
@@ -31,7 +30,7 @@ from kafka_facade.core.balancer.records import (
     tasks_of,
     term_of,
 )
-from kafka_facade.core.balancer.removal_looks import EXCLUSION_DELETED, after_look, is_excluded
+from kafka_facade.core.balancer.removal_looks import after_look, is_excluded
 from kafka_facade.core.balancer.removals import REMOVE, Removals
 from kafka_facade.core.balancer.snapshots import Look, look
 from kafka_facade.core.balancer.stalls import GrowingPause, Patience
@@ -46,6 +45,7 @@ from kafka_facade.core.balancer.steps import (
     TaskStatus,
 )
 from kafka_facade.core.balancer.trail import note_tasks
+from kafka_facade.core.balancer.waiting import Waiting
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.exclusions.keeper import ExclusionRecord
 from kafka_facade.core.exclusions.model import ExclusionChange
@@ -56,9 +56,6 @@ from kafka_facade.core.state.view import StateView
 logger = logging.getLogger("kafka_facade.core")
 
 _LEAST_PAUSE_SECONDS: Final = 0.3
-_CONFIRM_SECONDS: Final = 1.0
-# How often to look whether brokers that are to be stopped have got replicas again.
-_FILLED_SECONDS: Final = 10.0
 # The first and the longest pause between looks for brokers that are down and still have throttles.
 _FIRST_LIFT_SECONDS: Final = 5.0
 _LIFT_SECONDS: Final = 60.0
@@ -86,9 +83,7 @@ class Balancer:
         self._term = 0
         self._empty: frozenset[int] = frozenset()
         """The brokers that had no replicas at the last look."""
-        self._down: set[int] = set()
-        """The brokers to remove that were down at the last look."""
-        self._looked = 0.0
+        self._waiting = Waiting(kafka, options.shutdown_timeout)
         self._lifting = GrowingPause(_FIRST_LIFT_SECONDS, _LIFT_SECONDS, time.monotonic)
         self._leftovers = Leftovers(kafka)
         self._purpose: Purpose | None = None
@@ -115,6 +110,7 @@ class Balancer:
         await self._forget_old(leader)
         view = leader.view
         running = _running(view)
+        self._waiting.keep(task.broker_id for task in running if task.steps == MOVED_AWAY)
         if self._options.enabled:
             leaving = frozenset(task.broker_id for task in running if task.task_type == REMOVE_BROKER)
             is_busy = view.get(ExecutionRecord) is not None or any(task.steps != MOVED_AWAY for task in running)
@@ -139,7 +135,7 @@ class Balancer:
         except FacadeError as error:
             await self._fail_unseen(leader, running, error)
             return
-        self._looked = time.monotonic()
+        self._waiting.note_look()
         seconds = time.monotonic() - began
         running = await self._advance(leader, running, seen)
         moves = await self._move(leader, running, seen)
@@ -151,7 +147,7 @@ class Balancer:
         if term != self._term:
             self._term = term
             self._empty = frozenset()
-            self._down.clear()
+            self._waiting.forget()
             self._lifting.end()
             self._leftovers.forget()
             self._given_up = None
@@ -169,12 +165,11 @@ class Balancer:
     async def _wait(self, leader: Leader, running: Sequence[TaskRecord]) -> None:
         """Look mostly at brokers: tasks wait until theirs are stopped, or throttles until they are back."""
         alive = (await self._kafka.brokers.registrations(STEP_SECONDS)).alive
-        named: frozenset[int] = frozenset()
-        if running and (self._down or time.monotonic() - self._looked > _FILLED_SECONDS):
-            named = (await look(self._kafka, STEP_SECONDS)).named
-            self._looked = time.monotonic()
+        filled = await self._waiting.filled(running)
         after = [
-            self._after_waiting(leader, task, alive=alive.get(task.broker_id, False), is_filled=task.broker_id in named)
+            self._waiting.after(
+                leader, task, alive=alive.get(task.broker_id, False), is_filled=task.broker_id in filled
+            )
             for task in running
         ]
         await self._write(leader, [task for task in after if task is not None])
@@ -297,9 +292,12 @@ class Balancer:
                     )
                 after = task.after(TaskEvent.TAKEN)
             elif task.steps == MOVED_AWAY:
-                # Metadata lags behind, as below.
-                is_filled = task.broker_id not in self._empty | before
-                after = self._after_waiting(leader, task, alive=alive, is_filled=is_filled)
+                # Metadata lags behind, too: a broker has replicas again when it had them at the last look.
+                is_empty = task.broker_id in self._empty
+                is_filled = not is_empty and task.broker_id not in before
+                after = None
+                if is_empty or is_filled:
+                    after = self._waiting.after(leader, task, alive=alive, is_filled=is_filled)
             else:
                 # Metadata lags behind: a broker is empty when it was so at the last look, too.
                 is_empty = task.broker_id in self._empty & before
@@ -307,7 +305,12 @@ class Balancer:
                     self._leftovers.end(task.broker_id)
                 left = await self._leftovers.find(task.broker_id, seen) if is_empty and alive else None
                 after = after_look(leader, task, alive=alive, is_empty=is_empty and left is None)
-                if after is None and left is not None and self._leftovers.are_lasting(task.broker_id):
+                if (
+                    after is None
+                    and task.steps == MOVING_AWAY
+                    and left is not None
+                    and self._leftovers.are_lasting(task.broker_id)
+                ):
                     after = task.after(TaskEvent.FAILED, left)
             if after is not None:
                 changed.append(after)
@@ -340,28 +343,6 @@ class Balancer:
             return self._releasing.is_over()
         self._releasing.end()
         return True
-
-    def _after_waiting(self, leader: Leader, task: TaskRecord, *, alive: bool, is_filled: bool) -> TaskRecord | None:
-        if is_filled and is_excluded(leader, task):
-            # An operator has put them there, or the cordon was gone. Stopping it now could lose records.
-            return task.after(TaskEvent.FILLED, message=f"Broker {task.broker_id} has got replicas again.")
-        if not alive:
-            # Metadata lags behind: a broker is down when it was so at the last look, too.
-            if task.broker_id in self._down:
-                return task.after(TaskEvent.STOPPED)
-            self._down.add(task.broker_id)
-            leader.hurry(_CONFIRM_SECONDS)
-            return None
-        self._down.discard(task.broker_id)
-        if not is_excluded(leader, task):
-            return task.after(TaskEvent.CANCELED, EXCLUSION_DELETED)
-        if not task.should_shutdown:
-            # Asked for meanwhile.
-            return task.after(TaskEvent.DONE)
-        if now_ms() - task.updated_ms > self._options.shutdown_timeout * 1000:
-            message = f"Broker {task.broker_id} was not stopped in time."
-            return task.after(TaskEvent.NOT_STOPPED, Failure(NOT_STOPPED, message))
-        return None
 
     async def _write(
         self, leader: Leader, tasks: Iterable[TaskRecord], more: dict[str, StateRecord | None] | None = None

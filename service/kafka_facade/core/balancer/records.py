@@ -22,7 +22,7 @@ from kafka_facade.core.balancer.steps import (
     TaskType,
 )
 from kafka_facade.core.reassignments.port import Place
-from kafka_facade.core.state.records import LeaderRecord, StateRecord, key_of
+from kafka_facade.core.state.records import LeaderRecord, StateRecord, is_broker_id, key_of
 from kafka_facade.core.state.view import StateView
 
 NO_PLAN: Final = 10006
@@ -34,6 +34,11 @@ NOT_STOPPED: Final = 10053
 STALLED: Final = 10054
 """Error codes of tasks; the first two are those of Confluent Server."""
 
+
+RATES: Final = ("leader.replication.throttled.rate", "follower.replication.throttled.rate")
+LEADER_REPLICAS: Final = "leader.replication.throttled.replicas"
+FOLLOWER_REPLICAS: Final = "follower.replication.throttled.replicas"
+"""The configs of brokers and topics that throttle replication (KIP-73)."""
 
 OVERRIDDEN_TEXT: Final = "The balancer operation was overridden by a higher priority operation."
 
@@ -76,6 +81,16 @@ class TaskRecord(StateRecord, frozen=True):
     message: str | None = None
     progress: TaskProgress | None = None
     caller: str | None = None
+
+    def check(self, identifier: str) -> None:
+        """Raise msgspec.ValidationError if the key is that of another task, or no event is possible."""
+        known = {steps for steps, _ in TABLES[self.task_type]}
+        if (
+            key_of(TaskRecord, identifier) != self.key
+            or not is_broker_id(str(self.broker_id))
+            or (self.is_running and self.steps not in known)
+        ):
+            raise msgspec.ValidationError("Impossible task")
 
     @property
     def steps(self) -> Steps:
@@ -204,6 +219,13 @@ class ThrottleRecord(StateRecord, frozen=True):
     prefix: ClassVar[str] = "throttle"
     ours: dict[str, str]
     tasks: tuple[str, ...] = ()
+
+    def check(self, identifier: str) -> None:
+        """Raise msgspec.ValidationError if it would have other configs altered."""
+        kind, _, name = identifier.partition("/")
+        allowed = {"broker": {*RATES}, "topic": {LEADER_REPLICAS, FOLLOWER_REPLICAS}}.get(kind, set())
+        if not name or not self.ours.keys() <= allowed or (kind == "broker" and not is_broker_id(name)):
+            raise msgspec.ValidationError("Impossible throttle")
 
 
 class Load(Struct, frozen=True):

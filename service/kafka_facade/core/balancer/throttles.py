@@ -12,17 +12,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from kafka_facade.core.balancer.port import BalancerKafka, Placement
-from kafka_facade.core.balancer.records import MoveRecord, ThrottleRecord
+from kafka_facade.core.balancer.records import (
+    FOLLOWER_REPLICAS,
+    LEADER_REPLICAS,
+    RATES,
+    MoveRecord,
+    ThrottleRecord,
+)
 from kafka_facade.core.balancer.trail import note_throttles
 from kafka_facade.core.configs.model import AlterOperation, Config, ConfigAlteration
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, NotFound
 from kafka_facade.core.state.handlers import Leader
 from kafka_facade.core.state.records import StateRecord, key_of
 
-_RATES: Final = ("leader.replication.throttled.rate", "follower.replication.throttled.rate")
-_LEADER_REPLICAS: Final = "leader.replication.throttled.replicas"
-_FOLLOWER_REPLICAS: Final = "follower.replication.throttled.replicas"
-_REPLICAS: Final = (_LEADER_REPLICAS, _FOLLOWER_REPLICAS)
+_REPLICAS: Final = (LEADER_REPLICAS, FOLLOWER_REPLICAS)
 _ALL: Final = "*"
 _BROKER: Final = "broker/"
 _TOPIC: Final = "topic/"
@@ -102,7 +105,7 @@ class Throttles:
             record = leader.view.get(ThrottleRecord, f"{_BROKER}{broker}")
             old = {} if record is None else record.ours
             # The rate of an operator wins.
-            ours = {name: old.get(name, str(self._rate)) for name in _RATES if there.get(name) in (None, old.get(name))}
+            ours = {name: old.get(name, str(self._rate)) for name in RATES if there.get(name) in (None, old.get(name))}
             records[f"{_BROKER}{broker}"] = ThrottleRecord(ours=ours, tasks=tasks)
             changes[broker] = [ConfigAlteration(name, value) for name, value in ours.items() if name not in there]
         await _write(leader, records)
@@ -239,8 +242,8 @@ def _entries(moves: Iterable[MoveRecord]) -> dict[str, dict[str, list[str]]]:
     for move in sorted(moves, key=lambda move: move.place):
         if move.adding:
             entries = found.setdefault(move.topic, {name: [] for name in _REPLICAS})
-            entries[_LEADER_REPLICAS] += [f"{move.partition}:{broker}" for broker in move.before]
-            entries[_FOLLOWER_REPLICAS] += [f"{move.partition}:{broker}" for broker in move.adding]
+            entries[LEADER_REPLICAS] += [f"{move.partition}:{broker}" for broker in move.before]
+            entries[FOLLOWER_REPLICAS] += [f"{move.partition}:{broker}" for broker in move.adding]
     return found
 
 

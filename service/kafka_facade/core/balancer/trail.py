@@ -89,7 +89,7 @@ def _event(task: TaskRecord) -> str:
         )
         return "task-cancelled" if is_canceled and task.code is None else "task-failed"
     if task.steps == MOVING_AWAY:
-        return "broker-excluded"
+        return "replicas-returned" if task.message else "broker-excluded"
     if task.steps == MOVED_AWAY:
         return "replicas-moved"
     return "task-begun"

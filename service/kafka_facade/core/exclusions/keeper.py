@@ -21,7 +21,7 @@ from kafka_facade.core.exclusions.cordoning import cordon
 from kafka_facade.core.exclusions.model import ExclusionChange
 from kafka_facade.core.exclusions.port import ExclusionKafka
 from kafka_facade.core.state.handlers import ChangeRequest, Done, Handlers, Leader
-from kafka_facade.core.state.records import StateRecord, key_of
+from kafka_facade.core.state.records import StateRecord, is_broker_id, key_of
 from kafka_facade.core.state.view import StateView
 
 logger = logging.getLogger("kafka_facade.core")
@@ -48,6 +48,11 @@ class ExclusionRecord(StateRecord, frozen=True):
     is_applied: bool = False
     request: str = ""
     caller: str | None = None
+
+    def check(self, identifier: str) -> None:
+        """Raise msgspec.ValidationError if the key is not that of a broker."""
+        if not is_broker_id(identifier):
+            raise msgspec.ValidationError("Impossible broker id")
 
 
 class AlterEntry(Struct):
@@ -86,7 +91,7 @@ def failure_of(broker_id: int, error: FacadeError) -> AlterFailure:
 
 def wanted(view: StateView) -> dict[int, ExclusionRecord]:
     """Return what is wanted of brokers, by their ids."""
-    return {int(name): record for name, record in view.all(ExclusionRecord).items() if name.isdecimal()}
+    return {int(name): record for name, record in view.all(ExclusionRecord).items()}
 
 
 class ExclusionKeeper:

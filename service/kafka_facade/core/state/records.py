@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final
 
@@ -20,6 +21,9 @@ class StateRecord(Struct, kw_only=True, frozen=True):
 
     prefix: ClassVar[str]
     v: int = VERSION
+
+    def check(self, identifier: str) -> None:
+        """Raise msgspec.ValidationError if the record makes no sense under a key with this second part."""
 
 
 class LeaderRecord(StateRecord, frozen=True):
@@ -52,12 +56,18 @@ class AnswerRecord(StateRecord, frozen=True):
 Writes = Mapping[str, StateRecord | None]
 """Records to write, by key; None deletes the record."""
 
+_BROKER_ID: Final = re.compile("0|[1-9][0-9]{0,9}")
 _OWN: Final[tuple[type[StateRecord], ...]] = (LeaderRecord, RequestRecord, AnswerRecord)
 
 
 def key_of(kind: type[StateRecord], identifier: object = "") -> str:
     """Return the key of a record."""
     return f"{kind.prefix}/{identifier}" if identifier != "" else kind.prefix
+
+
+def is_broker_id(text: str) -> bool:
+    """Return whether the text is a broker id, as this gateway writes it in keys."""
+    return _BROKER_ID.fullmatch(text) is not None and int(text) < 2**31
 
 
 def encode(record: StateRecord) -> bytes:
@@ -89,10 +99,18 @@ class RecordDecoder:
     def decode(self, key: str, value: bytes) -> StateRecord | None:
         """Return the record, or None if its key has no meaning here.
 
-        Raises NewerVersion, and msgspec.MsgspecError or UnicodeDecodeError if the value is not a record.
+        Raises NewerVersion, and msgspec.MsgspecError, UnicodeDecodeError or RecursionError if the value is not a record
+        that makes sense.
         """
         version = _envelope.decode(value).v
-        if version != VERSION:
+        if version < VERSION:
+            raise msgspec.ValidationError(f"Invalid version {version}")
+        if version > VERSION:
             raise NewerVersion(version)
-        decoder = self._decoders.get(key.partition("/")[0])
-        return None if decoder is None else decoder.decode(value)
+        prefix, _, identifier = key.partition("/")
+        decoder = self._decoders.get(prefix)
+        if decoder is None:
+            return None
+        record = decoder.decode(value)
+        record.check(identifier)
+        return record

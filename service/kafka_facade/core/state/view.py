@@ -69,7 +69,7 @@ class StateView:
                     offset,
                     quote(name),
                 )
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 logger.error(
                     "the state topic has no valid record at offset %d (key %s): %s", offset, quote(name), error
                 )
