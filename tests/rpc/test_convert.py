@@ -104,7 +104,7 @@ MESSAGES: list[tuple[type[Any], Any]] = [
 ]
 
 # What the face decides, and not its caller.
-OF_THE_FACE = {"max_answer_bytes", "max_record_bytes", "at_once", "formats", "headers_bytes"}
+OF_THE_FACE = {"max_answer_bytes", "max_record_bytes", "at_once", "formats", "headers_bytes", "objects"}
 # What the face reads and writes by itself.
 OF_THE_MESSAGE = {
     *("decoded_key", "decoded_value", "key_error", "value_error"),
