@@ -46,7 +46,6 @@ _IDLE_CHECK_SECONDS: Final = 60.0
 # Errors that do not count as failures of the broker.
 _HARMLESS: Final = (
     client_errors.IncompatibleBrokerVersion,
-    client_errors.NodeNotReadyError,
     client_errors.UnknownBrokerIdError,
 )
 
@@ -326,6 +325,9 @@ class Connections:
         """Record success or failure of a broker; a failed broker may be gone or have a new address."""
         if error is None:
             self._suspects.discard(node)
+        elif isinstance(error, client_errors.NodeNotReadyError):
+            # Its last connection failed, and is not tried again yet.
+            self._suspects.add(node)
         elif not isinstance(error, _HARMLESS):
             self._suspects.add(node)
             self._names.doubt(address)
