@@ -27,25 +27,28 @@ class Connection:
 
     async def head(self) -> tuple[int, dict[str, str]]:
         """The status and the header fields of the next answer."""
-        text = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), _SECONDS)
+        text = await self.until(b"\r\n\r\n")
         status, *fields = text.decode().lower().splitlines()[:-1]
         return int(status.split()[1]), dict(field.split(": ", 1) for field in fields)
 
     async def answer(self) -> tuple[int, bytes]:
         """The next answer, which has a content-length."""
         status, fields = await self.head()
-        return status, await asyncio.wait_for(self._reader.readexactly(int(fields["content-length"])), _SECONDS)
+        return status, await self.exactly(int(fields["content-length"]))
 
     async def exactly(self, count: int) -> bytes:
         """Read this many bytes."""
-        return await asyncio.wait_for(self._reader.readexactly(count), _SECONDS)
+        async with asyncio.timeout(_SECONDS):
+            return await self._reader.readexactly(count)
 
     async def rest(self) -> bytes:
         """Read until the other side closes the connection."""
-        return await asyncio.wait_for(self._reader.read(), _SECONDS)
+        async with asyncio.timeout(_SECONDS):
+            return await self._reader.read()
 
     async def until(self, end: bytes) -> bytes:
-        return await asyncio.wait_for(self._reader.readuntil(end), _SECONDS)
+        async with asyncio.timeout(_SECONDS):
+            return await self._reader.readuntil(end)
 
     def abort(self) -> None:
         self._writer.transport.abort()
