@@ -76,7 +76,11 @@ class _Brokers:
 
 async def test_a_broker_that_is_down_in_one_look_is_not_stopped(lead: Lead, kafka: KafkaPorts) -> None:
     brokers: Any = _Brokers(kafka.brokers)
-    balancer = Balancer(dataclasses.replace(kafka, brokers=brokers), BalancerOptions(enabled=True))
+    # Topics of other tests may be on the broker.
+    placement: Any = _Placements(kafka.placement, 4)
+    placement.lags = True
+    ports = dataclasses.replace(kafka, brokers=brokers, placement=placement)
+    balancer = Balancer(ports, BalancerOptions(enabled=True))
     task = new_task(4, REMOVE_BROKER, MOVED_AWAY, should_shutdown=True)
     exclusion = ExclusionRecord(change=ExclusionChange.SET, reason="A test.", is_applied=True)
 
