@@ -177,8 +177,7 @@ def _listing(
         async with reporting(context, message), taking(context):
             with core.admitted(operation.identifier, caller_of(context)) as call:
                 require_message(message)
-                turn = _turns.get(context.peer()) or asyncio.Lock()
-                _turns[context.peer()] = turn
+                turn = _turns.setdefault(context.peer(), asyncio.Lock())
                 made = await run(call, message, turn)
             # A change is done, so that a caller must not try it again.
             async with outgoing.hold(made.ByteSize(), copies=_LIST_COPIES, anyway=counted and not paged):

@@ -78,9 +78,7 @@ class Throttles:
         """Remove the throttles of the brokers that are alive, and those of topics; return whether none is left."""
         deadline = time.monotonic() + timeout
         names = _names(leader, _TOPIC) if topics else []
-        brokers = [
-            broker for broker in alive if alive[broker] and f"{_BROKER}{broker}" in leader.view.all(ThrottleRecord)
-        ]
+        brokers = [broker for broker in map(int, _names(leader, _BROKER)) if alive.get(broker)]
         if names or brokers:
             # Written once more, so that a leader that is none any more lifts nothing.
             name, record = next(iter(leader.view.all(ThrottleRecord).items()))

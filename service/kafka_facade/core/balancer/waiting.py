@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from kafka_facade.core.balancer.executor import STEP_SECONDS
 from kafka_facade.core.balancer.port import BalancerKafka
 from kafka_facade.core.balancer.records import NOT_STOPPED, Failure, TaskRecord, now_ms
 from kafka_facade.core.balancer.removal_looks import EXCLUSION_DELETED, is_excluded
@@ -18,7 +19,6 @@ from kafka_facade.core.state.handlers import Leader
 logger = logging.getLogger("kafka_facade.core")
 
 _CONFIRM_SECONDS: Final = 1.0
-_LOOK_SECONDS: Final = 20.0
 # How often to look for replicas at least, and at most as a multiple of the time that a look takes.
 _PAUSE_SECONDS: Final = 10.0
 _PAUSE_FACTOR: Final = 4
@@ -61,7 +61,7 @@ class Waiting:
         if not waiting or (not may_end and began < self._due):
             return self._filled
         try:
-            named = (await look(self._kafka, _LOOK_SECONDS)).named
+            named = (await look(self._kafka, STEP_SECONDS)).named
         except FacadeError as error:
             if error.codes.retriable:
                 raise
